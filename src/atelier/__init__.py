@@ -1,0 +1,1 @@
+"""Atelier: the production service in front of a fleet of ComfyUI servers."""
