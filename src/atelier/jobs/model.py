@@ -68,7 +68,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """Everything that one submit writes, resolved and validated. Durations in seconds, `price` in milli-credits."""
+    """Everything that one submit writes, resolved and validated. Durations in seconds, price in milli-credits."""
 
     id: JobId
     account_id: AccountId

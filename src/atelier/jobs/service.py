@@ -1,0 +1,226 @@
+"""What the rest of Atelier may ask of jobs. A service takes a transaction and never commits it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from atelier.jobs import rules
+from atelier.jobs.model import (
+    Cause,
+    Claim,
+    Event,
+    GiveUp,
+    Job,
+    JobError,
+    JobState,
+    Made,
+    NewJob,
+    Outcome,
+    Page,
+    Preview,
+    Progress,
+)
+from atelier.jobs.store import attempts, live, reads
+from atelier.jobs.store import submit as submits
+from atelier.kit import clock
+from atelier.kit.database import Database, Tx
+from atelier.kit.errors import Kind, NotFound, Refusal
+from atelier.kit.ids import AccountId, JobId
+
+POSITION_CAP = 1000
+
+
+class IdempotencyKeyReused(Refusal):
+    """The key was used within the last 24 hours: single use, never replayed."""
+
+    kind = Kind.UNPROCESSABLE
+    code = "idempotency_key_reuse"
+
+
+class JobNotFound(NotFound):
+    code = "not_found"
+
+
+class InvalidCursor(Refusal):
+    code = "invalid_cursor"
+
+
+async def submit(tx: Tx, job: NewJob) -> None:
+    """Accept a job: one statement. Raises IdempotencyKeyReused, and then nothing was written."""
+    if not await submits.submit(tx, job):
+        raise IdempotencyKeyReused("This Idempotency-Key was used before; send a new one for a new job.")
+
+
+async def read(tx: Tx, account_id: AccountId, job_id: JobId) -> Job:
+    """The account's own job, or JobNotFound."""
+    job = await reads.job(tx, account_id, job_id)
+    if job is None:
+        raise JobNotFound(f"There is no job {job_id}.")
+    return job
+
+
+async def listing(
+    tx: Tx,
+    account_id: AccountId,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    states: Sequence[JobState] = (),
+) -> Page:
+    """The account's jobs, newest first, `limit` at most. `states` are stored states."""
+    before = _position(cursor)
+    jobs = await reads.page(tx, account_id, limit=limit + 1, before=before, labels=labels or {}, states=states)
+    more = len(jobs) > limit
+    return Page(tuple(jobs[:limit]), str(jobs[limit - 1].position) if more else None)
+
+
+def _position(cursor: str | None) -> int | None:
+    if not cursor:
+        return None
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidCursor("This cursor was not given by this API; start again without one.")
+    return int(cursor)
+
+
+async def graph(tx: Tx, account_id: AccountId, job_id: JobId) -> dict[str, Any]:
+    """The graph as it was submitted, in API format."""
+    text = await reads.graph_text(tx, account_id, job_id)
+    if text is None:
+        raise JobNotFound(f"There is no job {job_id}.")
+    return json.loads(text)
+
+
+async def cancel(tx: Tx, account_id: AccountId, job_id: JobId) -> Job:
+    """Ask for the end of a job. A waiting one is canceled now; a running one is `canceling` until its server let
+    go; a finished one stays as it is. Wake `job:<id>` and `cancel` after the commit."""
+    job = await read(tx, account_id, job_id)
+    locked = await attempts.lock_job(tx, job.id)
+    if locked is None:
+        raise JobNotFound(f"There is no job {job_id}.")
+    match locked[0]:
+        case JobState.QUEUED | JobState.PREPARING:
+            await attempts.end_job(tx, job.id, JobState.CANCELED)
+        case JobState.CLAIMED | JobState.RUNNING:
+            await attempts.ask_to_cancel(tx, job.id)
+        case _:
+            pass
+    return await read(tx, account_id, job_id)
+
+
+async def events_after(tx: Tx, account_id: AccountId, job_id: JobId, seq: int) -> list[Event]:
+    """The events behind sequence `seq` (0: all), in order."""
+    return await reads.events_after(tx, account_id, job_id, seq)
+
+
+async def progress(tx: Tx, job_id: JobId) -> Progress | None:
+    """The newest progress of a running job. The caller has checked whose job it is."""
+    return await reads.progress(tx, job_id)
+
+
+async def preview_after(tx: Tx, job_id: JobId, seq: int) -> Preview | None:
+    """The newest preview when it is newer than `seq`. The caller has checked whose job it is."""
+    return await reads.preview_after(tx, job_id, seq)
+
+
+async def watch(tx: Tx, job_id: JobId, seconds: float) -> None:
+    """Ask for previews of this job during the next `seconds`. Wake `watch` after the commit."""
+    await live.watch(tx, job_id, seconds)
+
+
+async def finish_failed(
+    tx: Tx, claim: Claim, outcome: Outcome, error: JobError, evidence: dict[str, Any] | None = None
+) -> bool:
+    """End attempt and job for a reason of the graph's own. False when the attempt is not ours any more."""
+    locked = await attempts.lock_job(tx, claim.job_id)
+    if locked is None or await attempts.lock_attempt(tx, claim) is None:
+        return False
+    canceling = locked[0] is JobState.CANCELING
+    await attempts.end_attempt(tx, claim, Outcome.CANCELED if canceling else outcome, evidence)
+    if canceling:
+        await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
+    else:
+        await attempts.end_job(tx, claim.job_id, JobState.FAILED, error)
+    return True
+
+
+async def finish_canceled(tx: Tx, claim: Claim) -> bool:
+    """End attempt and job because the owner asked to. False when the attempt is not ours or nobody asked."""
+    locked = await attempts.lock_job(tx, claim.job_id)
+    if locked is None or locked[0] is not JobState.CANCELING or await attempts.lock_attempt(tx, claim) is None:
+        return False
+    await attempts.end_attempt(tx, claim, Outcome.CANCELED, None)
+    await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
+    return True
+
+
+async def finish_retriable(
+    tx: Tx, claim: Claim, cause: Cause, evidence: dict[str, Any] | None = None
+) -> JobState | None:
+    """End the attempt for an infrastructure reason: the job waits again, or ends when it went through enough.
+
+    Gives the job's state afterwards, None when the attempt is not ours any more.
+    """
+    locked = await attempts.lock_job(tx, claim.job_id)
+    started = await attempts.lock_attempt(tx, claim) if locked else None
+    if locked is None or started is None:
+        return None
+    state, counters = locked
+    outcome = Outcome.OUT_OF_MEMORY if cause is Cause.OUT_OF_MEMORY else Outcome.LOST
+    await attempts.end_attempt(tx, claim, outcome, {"cause": cause, **(evidence or {})})
+    if state is JobState.CANCELING:
+        await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
+        return JobState.CANCELED
+    counters = rules.counted(counters, cause, was_running=started)
+    match rules.after_failure(counters, cause):
+        case GiveUp(error):
+            await attempts.end_job(tx, claim.job_id, JobState.FAILED, error, counters)
+            return JobState.FAILED
+        case again:
+            told = {"attempt": claim.number, "reason": rules.reason(cause), "delay": again.delay}
+            await attempts.requeue(tx, claim.job_id, counters, again.delay, told)
+            return JobState.QUEUED
+
+
+async def withdraw(tx: Tx, claim: Claim) -> bool:
+    """Give a prompt back that was placed ahead and never began: as if it had not been claimed."""
+    locked = await attempts.lock_job(tx, claim.job_id)
+    started = await attempts.lock_attempt(tx, claim) if locked else None
+    if locked is None or started is None:
+        return False
+    await attempts.end_attempt(tx, claim, Outcome.WITHDRAWN, None)
+    if locked[0] is JobState.CANCELING:
+        await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
+    else:
+        await attempts.requeue(tx, claim.job_id, locked[1], 0.0, None)
+    return True
+
+
+async def succeed(database: Database, claim: Claim, outputs: Sequence[Made]) -> bool:
+    """The end of a good job: attempt, outputs, capture and terminal event in one statement of its own."""
+    async with database.autocommit() as connection:
+        return await attempts.succeed(connection, claim, outputs)
+
+
+class Positions:
+    """Places in the queue from a snapshot that is at most a second old, counted up to a cap.
+
+    One snapshot serves all readers of this process, so that a poll costs no query of its own.
+    """
+
+    def __init__(self, cap: int = POSITION_CAP) -> None:
+        self._cap = cap
+        self._taken = float("-inf")
+        self._places: dict[JobId, int] = {}
+
+    async def of(self, tx: Tx, job: Job) -> int | None:
+        """0 for the next one; the cap for all behind it; None for a job that does not wait."""
+        if job.state not in {JobState.QUEUED, JobState.PREPARING, JobState.CLAIMED}:
+            return None
+        if job.state is JobState.CLAIMED:
+            return 0
+        if clock.monotonic() - self._taken > 1.0:
+            self._taken = clock.monotonic()
+            order = await reads.waiting_order(tx, self._cap)
+            self._places = {JobId(job_id): place for place, job_id in enumerate(order)}
+        return self._places.get(job.id, min(len(self._places), self._cap))

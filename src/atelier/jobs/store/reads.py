@@ -1,0 +1,153 @@
+"""Reading jobs: one indexed read each; a foreign job is simply not found."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from atelier.jobs.model import (
+    Event,
+    Job,
+    JobError,
+    JobState,
+    Output,
+    OutputKind,
+    Preview,
+    Progress,
+)
+from atelier.kit.database import Tx
+from atelier.kit.ids import AccountId, AssetId, JobId
+
+_JOB = """
+SELECT j.id, j.account_id, j.state, j.priority, j.position, j.metadata, j.created_at, j.started_at, j.finished_at,
+       j.keep_until, j.tries, j.event_seq, j.error,
+       CASE WHEN j.state = 'succeeded' THEN (
+           SELECT jsonb_agg(jsonb_build_object('id', o.asset_id, 'node_id', o.node_id, 'name', o.name,
+                  'kind', o.kind, 'content_type', a.content_type, 'size', b.size, 'hash', encode(a.hash, 'hex'),
+                  'temporary', o.temporary) ORDER BY o.ordinal)
+           FROM outputs o JOIN assets a ON a.id = o.asset_id JOIN blobs b ON b.hash = a.hash
+           WHERE o.job_id = j.id) END,
+       CASE WHEN j.state IN ('running', 'canceling') THEN
+           (SELECT p.body FROM job_progress p WHERE p.job_id = j.id) END
+FROM jobs j
+"""
+
+
+async def job(tx: Tx, account_id: AccountId, job_id: JobId) -> Job | None:
+    rows = await tx.execute(_JOB + "WHERE j.id = %s AND j.account_id = %s", (job_id, account_id))
+    row = await rows.fetchone()
+    return _job(row) if row else None
+
+
+async def page(
+    tx: Tx,
+    account_id: AccountId,
+    *,
+    limit: int,
+    before: int | None,
+    labels: Mapping[str, str],
+    states: Sequence[JobState],
+) -> list[Job]:
+    """Newest first, those with a position below `before`; every label and one of the states must fit."""
+    rows = await tx.execute(
+        _JOB
+        + """WHERE j.account_id = %(account)s AND (%(before)s::bigint IS NULL OR j.position < %(before)s)
+             AND (%(labels)s::jsonb = '{}' OR j.metadata @> %(labels)s::jsonb)
+             AND (%(states)s::text[] = '{}' OR j.state = ANY(%(states)s::text[]))
+             ORDER BY j.position DESC LIMIT %(limit)s""",
+        {
+            "account": account_id,
+            "before": before,
+            "labels": Jsonb(dict(labels)),
+            "states": list(states),
+            "limit": limit,
+        },
+    )
+    return [_job(row) for row in await rows.fetchall()]
+
+
+async def graph_text(tx: Tx, account_id: AccountId, job_id: JobId) -> str | None:
+    rows = await tx.execute(
+        "SELECT g.body FROM jobs j JOIN graphs g ON g.digest = j.graph_digest"
+        " WHERE j.id = %s AND j.account_id = %s",
+        (job_id, account_id),
+    )
+    row = await rows.fetchone()
+    return row[0] if row else None
+
+
+async def events_after(tx: Tx, account_id: AccountId, job_id: JobId, seq: int) -> list[Event]:
+    rows = await tx.execute(
+        """SELECT e.seq, e.kind, e.terminal, e.data, e.created_at
+           FROM jobs j JOIN job_events e ON e.job_id = j.id AND e.job_day = (j.created_at AT TIME ZONE 'UTC')::date
+           WHERE j.id = %s AND j.account_id = %s AND e.seq > %s ORDER BY e.seq""",
+        (job_id, account_id, seq),
+    )
+    return [Event(*row) for row in await rows.fetchall()]
+
+
+async def progress(tx: Tx, job_id: JobId) -> Progress | None:
+    row = await (await tx.execute("SELECT body FROM job_progress WHERE job_id = %s", (job_id,))).fetchone()
+    return Progress(**row[0]) if row else None
+
+
+async def preview_after(tx: Tx, job_id: JobId, seq: int) -> Preview | None:
+    rows = await tx.execute(
+        "SELECT seq, node_id, content_type, body FROM job_previews WHERE job_id = %s AND seq > %s", (job_id, seq)
+    )
+    row = await rows.fetchone()
+    return Preview(*row) if row else None
+
+
+async def waiting_order(tx: Tx, limit: int) -> list[uuid.UUID]:
+    """The ids of the first `limit` waiting jobs, in the order of class, then age."""
+    rows = await tx.execute(
+        "SELECT id FROM jobs WHERE state = 'queued' ORDER BY priority DESC, position LIMIT %s", (limit,)
+    )
+    return [row[0] for row in await rows.fetchall()]
+
+
+async def counts(tx: Tx) -> dict[str, int]:
+    """Unfinished jobs by stored state."""
+    rows = await tx.execute("SELECT state, count(*) FROM jobs WHERE finished_at IS NULL GROUP BY state")
+    return dict(await rows.fetchall())
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    return Job(
+        id=JobId(row[0]),
+        account_id=AccountId(row[1]),
+        state=JobState(row[2]),
+        priority=row[3],
+        position=row[4],
+        metadata=row[5],
+        created_at=_utc(row[6]),
+        started_at=row[7],
+        finished_at=row[8],
+        keep_until=row[9],
+        tries=row[10],
+        event_seq=row[11],
+        error=JobError(**row[12]) if row[12] else None,
+        outputs=tuple(output_from_json(item) for item in row[13] or ()),
+        progress=Progress(**row[14]) if row[14] else None,
+    )
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC)
+
+
+def output_from_json(item: Mapping[str, Any]) -> Output:
+    """The output that an `output` event or a job's row spells in JSON."""
+    return Output(
+        id=AssetId(uuid.UUID(item["id"])),
+        node_id=item["node_id"],
+        name=item["name"],
+        kind=OutputKind(item["kind"]),
+        content_type=item["content_type"],
+        size=item["size"],
+        hash=item["hash"],
+        temporary=item["temporary"],
+    )
