@@ -1,0 +1,70 @@
+"""Who may ask: accounts, their keys, and the caller that a request turns out to be; values only."""
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+from typing import ClassVar
+
+from atelier.kit.errors import Kind, Refusal
+from atelier.kit.ids import AccountId, KeyId
+
+
+class Role(enum.StrEnum):
+    """An admin's key reaches what belongs to the installation; a member's only what is its account's."""
+
+    ADMIN = "admin"
+    MEMBER = "member"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant: a person or an application. Names are unique."""
+
+    id: AccountId
+    name: str
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as it may be shown: `prefix` is the visible beginning, the rest is known to its holder alone."""
+
+    id: KeyId
+    account_id: AccountId
+    role: Role
+    label: str
+    prefix: str
+    created_at: dt.datetime
+    last_used_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking now: an account through one of its keys, possibly on behalf of an end user."""
+
+    account_id: AccountId
+    key_id: KeyId
+    role: Role
+    end_user: str = ""
+
+
+class Unauthorized(Refusal):
+    """The key is missing, wrong or revoked; which of these it is stays untold."""
+
+    kind: ClassVar[Kind] = Kind.UNAUTHORIZED
+    code: ClassVar[str] = "unauthorized"
+
+
+class Forbidden(Refusal):
+    """The key is good, but its role does not reach that far."""
+
+    kind: ClassVar[Kind] = Kind.FORBIDDEN
+    code: ClassVar[str] = "forbidden"
+
+
+class AccountExists(Refusal):
+    """The name is taken by another account."""
+
+    kind: ClassVar[Kind] = Kind.CONFLICT
+    code: ClassVar[str] = "account_exists"

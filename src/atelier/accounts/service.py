@@ -1,0 +1,113 @@
+"""Accounts come and go, keys are shown once and proven by a digest, and a hot request costs no query."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from atelier.accounts import rules, store
+from atelier.accounts.model import Account, AccountExists, ApiKey, Caller, Role, Unauthorized
+from atelier.kit import clock
+from atelier.kit.database import Database, Tx
+from atelier.kit.errors import NotFound, Refusal
+from atelier.kit.ids import AccountId, KeyId, new_uuid
+
+CACHE_SECONDS = 5.0
+CACHE_SIZE = 10_000
+LAST_USE_RESTS = dt.timedelta(minutes=1)
+
+
+async def create_account(tx: Tx, name: str) -> Account:
+    """A new account. Refuses an empty name and one that is taken."""
+    if not name.strip():
+        raise Refusal("an account needs a name")
+    account = await store.insert_account(tx, AccountId(new_uuid()), name)
+    if account is None:
+        raise AccountExists(f"there is an account named {name!r} already")
+    return account
+
+
+async def ensure_account(tx: Tx, name: str) -> Account:
+    """The account of that name, made now if there was none; several may ask at once."""
+    made = await store.insert_account(tx, AccountId(new_uuid()), name)
+    found = made or await store.account_named(tx, name)
+    if found is None:
+        raise NotFound(f"the account named {name!r} vanished while it was looked for")
+    return found
+
+
+async def create_key(
+    tx: Tx, pepper: bytes, account_id: AccountId, role: Role, label: str = ""
+) -> tuple[ApiKey, str]:
+    """A new key and its plain text, which nobody can show a second time."""
+    if await store.account_by_id(tx, account_id) is None:
+        raise NotFound(f"there is no account {account_id}")
+    plaintext = rules.mint()
+    key = ApiKey(
+        id=KeyId(new_uuid()),
+        account_id=account_id,
+        role=role,
+        label=label,
+        prefix=rules.visible_prefix(plaintext),
+        created_at=clock.utcnow(),
+        last_used_at=None,
+        revoked_at=None,
+    )
+    return await store.insert_key(tx, key, rules.digest(pepper, plaintext)), plaintext
+
+
+async def list_keys(tx: Tx, account_id: AccountId | None = None) -> Sequence[ApiKey]:
+    """All keys of one account, or of every account: oldest first, revoked ones too."""
+    return await store.keys(tx, account_id)
+
+
+async def revoke_key(tx: Tx, key_id: KeyId) -> ApiKey:
+    """From the commit on, and at most `CACHE_SECONDS` later everywhere, the key opens nothing."""
+    key = await store.revoke(tx, key_id)
+    if key is None:
+        raise NotFound(f"there is no key {key_id}")
+    return key
+
+
+async def authenticate(database: Database, pepper: bytes, plaintext: str) -> Caller:
+    """Whose key that is, asked of the database. Raises Unauthorized. Its use is written down once a minute."""
+    if not rules.plausible(plaintext):
+        raise Unauthorized("this is not an API key of this service")
+    async with database.autocommit() as tx:
+        found = await store.live_key(tx, rules.digest(pepper, plaintext), LAST_USE_RESTS)
+        if found is None:
+            raise Unauthorized("this API key is unknown or revoked")
+        if found.stale:
+            await store.touch(tx, found.caller.key_id)
+    return found.caller
+
+
+class Authenticator:
+    """`authenticate` with a memory of a few seconds, for a process that serves requests.
+
+    Only good keys are remembered, by their digest: a revoked key lives on for `remember_for` seconds at most, and
+    a new one works at once.
+    """
+
+    def __init__(self, database: Database, pepper: bytes, *, remember_for: float = CACHE_SECONDS) -> None:
+        self._database = database
+        self._pepper = pepper
+        self._remember_for = remember_for
+        self._known: dict[bytes, tuple[float, Caller]] = {}
+
+    async def authenticate(self, plaintext: str) -> Caller:
+        """Whose key that is. Raises Unauthorized."""
+        if not rules.plausible(plaintext):
+            raise Unauthorized("this is not an API key of this service")
+        digest = rules.digest(self._pepper, plaintext)
+        until, caller = self._known.get(digest, (0.0, None))
+        asked_at = clock.monotonic()
+        if caller is not None and asked_at < until:
+            return caller
+        self._known.pop(digest, None)
+        caller = await authenticate(self._database, self._pepper, plaintext)
+        self._remember(digest, asked_at + self._remember_for, caller)
+        return caller
+
+    def _remember(self, digest: bytes, until: float, caller: Caller) -> None:
+        if len(self._known) >= CACHE_SIZE:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = (until, caller)

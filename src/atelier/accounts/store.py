@@ -1,0 +1,106 @@
+"""Accounts and keys in PostgreSQL: one statement per function, a dataclass back."""
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atelier.accounts.model import Account, ApiKey, Caller, Role
+from atelier.kit.database import Tx
+from atelier.kit.ids import AccountId, KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A live key by its digest. `stale` says that its last use has not been written down for a while."""
+
+    caller: Caller
+    stale: bool
+
+
+async def insert_account(tx: Tx, account_id: AccountId, name: str) -> Account | None:
+    """The new account, or None when the name is taken."""
+    cursor = await tx.execute(
+        "INSERT INTO accounts (id, name) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING"
+        " RETURNING id, name, created_at",
+        (account_id, name),
+    )
+    row = await cursor.fetchone()
+    return _account(row) if row else None
+
+
+async def account_named(tx: Tx, name: str) -> Account | None:
+    cursor = await tx.execute("SELECT id, name, created_at FROM accounts WHERE name = %s", (name,))
+    row = await cursor.fetchone()
+    return _account(row) if row else None
+
+
+async def account_by_id(tx: Tx, account_id: AccountId) -> Account | None:
+    cursor = await tx.execute("SELECT id, name, created_at FROM accounts WHERE id = %s", (account_id,))
+    row = await cursor.fetchone()
+    return _account(row) if row else None
+
+
+async def insert_key(tx: Tx, key: ApiKey, digest: bytes) -> ApiKey:
+    """The key as stored; its times come from the database's clock."""
+    cursor = await tx.execute(
+        "INSERT INTO api_keys (id, account_id, role, label, prefix, digest) VALUES (%s, %s, %s, %s, %s, %s)"
+        " RETURNING id, account_id, role, label, prefix, created_at, last_used_at, revoked_at",
+        (key.id, key.account_id, key.role, key.label, key.prefix, digest),
+    )
+    [row] = await cursor.fetchall()
+    return _key(row)
+
+
+async def keys(tx: Tx, account_id: AccountId | None) -> Sequence[ApiKey]:
+    """Oldest first, revoked ones too; of one account, or of all."""
+    cursor = await tx.execute(
+        "SELECT id, account_id, role, label, prefix, created_at, last_used_at, revoked_at"
+        " FROM api_keys WHERE account_id = coalesce(%s::uuid, account_id) ORDER BY created_at, id",
+        (account_id,),
+    )
+    return [_key(row) for row in await cursor.fetchall()]
+
+
+async def revoke(tx: Tx, key_id: KeyId) -> ApiKey | None:
+    """The key, revoked now or earlier (the first time stays); None when there is none."""
+    cursor = await tx.execute(
+        f"UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s RETURNING {_KEY_COLUMNS}",
+        (key_id,),
+    )
+    row = await cursor.fetchone()
+    return _key(row) if row else None
+
+
+async def live_key(tx: Tx, digest: bytes, rest: dt.timedelta) -> FoundKey | None:
+    """Whose key that is, unless it is revoked. It is stale when its last written use is older than `rest`."""
+    cursor = await tx.execute(
+        "SELECT account_id, id, role, coalesce(last_used_at < now() - %s, true)"
+        " FROM api_keys WHERE digest = %s AND revoked_at IS NULL",
+        (rest, digest),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    account_id, key_id, role, stale = row
+    return FoundKey(Caller(AccountId(account_id), KeyId(key_id), Role(role)), stale=stale)
+
+
+async def touch(tx: Tx, key_id: uuid.UUID) -> None:
+    """Write down that the key was used; whoever comes second does not wait for the first."""
+    await tx.execute(
+        "UPDATE api_keys SET last_used_at = now()"
+        " WHERE id = (SELECT id FROM api_keys WHERE id = %s FOR UPDATE SKIP LOCKED)",
+        (key_id,),
+    )
+
+
+def _account(row: tuple[Any, ...]) -> Account:
+    account_id, name, created_at = row
+    return Account(AccountId(account_id), name, created_at)
+
+
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    key_id, account_id, role, *rest = row
+    return ApiKey(KeyId(key_id), AccountId(account_id), Role(role), *rest)
