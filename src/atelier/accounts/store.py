@@ -66,7 +66,8 @@ async def keys(tx: Tx, account_id: AccountId | None) -> Sequence[ApiKey]:
 async def revoke(tx: Tx, key_id: KeyId) -> ApiKey | None:
     """The key, revoked now or earlier (the first time stays); None when there is none."""
     cursor = await tx.execute(
-        f"UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s RETURNING {_KEY_COLUMNS}",
+        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s"
+        " RETURNING id, account_id, role, label, prefix, created_at, last_used_at, revoked_at",
         (key_id,),
     )
     row = await cursor.fetchone()
