@@ -1,0 +1,10 @@
+"""What every test of the project may ask for."""
+
+import pytest
+
+pytest_plugins = ["support.postgres"]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
