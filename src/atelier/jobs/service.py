@@ -88,12 +88,15 @@ async def graph(tx: Tx, account_id: AccountId, job_id: JobId) -> dict[str, Any]:
     text = await reads.graph_text(tx, account_id, job_id)
     if text is None:
         raise JobNotFound(f"There is no job {job_id}.")
-    return json.loads(text)
+    document: dict[str, Any] = json.loads(text)
+    return document
 
 
 async def cancel(tx: Tx, account_id: AccountId, job_id: JobId) -> Job:
-    """Ask for the end of a job. A waiting one is canceled now; a running one is `canceling` until its server let
-    go; a finished one stays as it is. Wake `job:<id>` and `cancel` after the commit."""
+    """Ask for the end of a job: a waiting one is canceled now, a running one when its server let go of it.
+
+    A finished one stays as it is. Wake `job:<id>` and `cancel` after the commit.
+    """
     job = await read(tx, account_id, job_id)
     locked = await attempts.lock_job(tx, job.id)
     if locked is None:

@@ -122,12 +122,11 @@ CREATE TABLE attempts (
     server_id   text NOT NULL,
     fence       bigint NOT NULL,
     state       text NOT NULL DEFAULT 'claimed'
-                CHECK (state IN ('claimed', 'submitted', 'running', 'collecting', 'ended')),
+                CHECK (state IN ('claimed', 'running', 'ended')),
     outcome     text CHECK (outcome IN ('succeeded', 'failed', 'rejected', 'lost', 'out_of_memory',
                                         'canceled', 'withdrawn', 'timed_out')),
     evidence    jsonb,
     claimed_at  timestamptz NOT NULL DEFAULT now(),
-    submitted_at timestamptz,
     started_at  timestamptz,
     ended_at    timestamptz,
     PRIMARY KEY (job_id, number),
@@ -207,12 +206,32 @@ CREATE TABLE run_times (
 
 -- Assets ----------------------------------------------------------------------------------------
 
+-- Bytes that are stored once. A row stands before its bytes are written, so that nothing stored is ever unknown;
+-- its storage key ends in its generation, so that removing an old key never meets bytes that were stored anew.
+-- marked_at: since when perhaps no asset names it; it is looked at 24 h later.
 CREATE TABLE blobs (
-    hash         bytea PRIMARY KEY,
+    hash         bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
+    generation   uuid NOT NULL DEFAULT gen_random_uuid(),
     size         bigint NOT NULL CHECK (size >= 0),
+    content_type text NOT NULL DEFAULT 'application/octet-stream',
     created_at   timestamptz NOT NULL DEFAULT now(),
     pinned_until timestamptz NOT NULL DEFAULT now(),
     marked_at    timestamptz
+);
+CREATE INDEX blobs_marked ON blobs (marked_at) WHERE marked_at IS NOT NULL;
+
+-- Who was told "known" may make an asset of these bytes until then, whatever is deleted meanwhile.
+CREATE TABLE blob_pins (
+    account_id uuid NOT NULL,
+    hash       bytea NOT NULL REFERENCES blobs ON DELETE CASCADE,
+    until      timestamptz NOT NULL,
+    PRIMARY KEY (account_id, hash)
+);
+CREATE INDEX blob_pins_by_hash ON blob_pins (hash);
+
+-- Keys whose rows are gone and whose bytes are still to be removed. Keys are never used again.
+CREATE TABLE blob_removals (
+    key text PRIMARY KEY
 );
 
 CREATE TABLE assets (

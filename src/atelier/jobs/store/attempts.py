@@ -13,22 +13,15 @@ from atelier.jobs.model import Claim, Counters, JobError, JobState, Made, Outcom
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
 
-# Losing one of these two marks with the server costs nothing (adoption asks the ComfyUI server anyway), so their
-# commits do not wait for the disk.
-_SUBMITTED = """
-UPDATE attempts SET state = 'submitted', submitted_at = now()
-FROM (SELECT set_config('synchronous_commit', 'off', true)) AS quick
-WHERE job_id = %s AND number = %s AND fence = %s AND state = 'claimed'
-"""
-
+# Losing this mark with the server costs nothing (adoption asks the ComfyUI server anyway), so its commit does not
+# wait for the disk.
 _RUNNING = """
 WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),
 locked AS (
     SELECT id FROM jobs, quick WHERE id = %(job)s AND finished_at IS NULL FOR UPDATE OF jobs
 ), attempt AS (
     UPDATE attempts SET state = 'running', started_at = now() FROM locked
-    WHERE job_id = locked.id AND number = %(number)s AND fence = %(fence)s
-      AND attempts.state IN ('claimed', 'submitted')
+    WHERE job_id = locked.id AND number = %(number)s AND fence = %(fence)s AND attempts.state = 'claimed'
     RETURNING job_id
 ), job AS (
     UPDATE jobs j SET state = 'running', started_at = coalesce(j.started_at, now()), event_seq = j.event_seq + 1
@@ -39,10 +32,6 @@ locked AS (
     SELECT (created_at AT TIME ZONE 'UTC')::date, id, event_seq, 'status', '{"state": "running"}' FROM job
 )
 SELECT job_id FROM attempt
-"""
-
-_COLLECTING = """
-UPDATE attempts SET state = 'collecting' WHERE job_id = %s AND number = %s AND fence = %s AND state <> 'ended'
 """
 
 _SUCCEED = """
@@ -105,7 +94,8 @@ WHERE job_id = %s AND number = %s
 _REQUEUE = """
 WITH job AS (
     UPDATE jobs SET state = 'queued', tries = %(tries)s, server_deaths = %(deaths)s,
-           dispatcher_losses = %(losses)s, not_before = now() + make_interval(secs => %(delay)s), event_seq = event_seq + %(events)s
+           dispatcher_losses = %(losses)s, not_before = now() + make_interval(secs => %(delay)s),
+           event_seq = event_seq + %(events)s
     WHERE id = %(job)s RETURNING id, event_seq, (created_at AT TIME ZONE 'UTC')::date AS day
 )
 INSERT INTO job_events (job_day, job_id, seq, kind, data)
@@ -114,7 +104,8 @@ SELECT day, id, event_seq, 'retry', %(data)s FROM job WHERE %(events)s = 1
 
 _CANCELING = """
 WITH job AS (
-    UPDATE jobs SET state = 'canceling', event_seq = event_seq + 1 WHERE id = %s AND state IN ('claimed', 'running')
+    UPDATE jobs SET state = 'canceling', event_seq = event_seq + 1
+    WHERE id = %s AND state IN ('claimed', 'running')
     RETURNING id, event_seq, (created_at AT TIME ZONE 'UTC')::date AS day
 )
 INSERT INTO job_events (job_day, job_id, seq, kind, data)
@@ -137,25 +128,17 @@ SELECT day, id, event_seq, 'status', true, %(data)s FROM job
 """
 
 
-async def submitted(tx: Tx, claim: Claim) -> bool:
-    rows = await tx.execute(_SUBMITTED, (claim.job_id, claim.number, claim.fence))
-    return rows.rowcount == 1
-
-
 async def running(tx: Tx, claim: Claim) -> bool:
     """The server began it. False when the attempt is no longer ours."""
     rows = await tx.execute(_RUNNING, _key(claim))
     return rows.rowcount == 1
 
 
-async def collecting(tx: Tx, claim: Claim) -> bool:
-    rows = await tx.execute(_COLLECTING, (claim.job_id, claim.number, claim.fence))
-    return rows.rowcount == 1
-
-
 async def succeed(tx: Tx, claim: Claim, outputs: Sequence[Made]) -> bool:
-    """End attempt and job with their outputs. False, and nothing written, when the attempt is not ours any more
-    or the job is being canceled."""
+    """End attempt and job with their outputs.
+
+    False, and nothing written, when the attempt is not ours any more or the job is being canceled.
+    """
     made = [_made(output, ordinal) for ordinal, output in enumerate(outputs, 1)]
     rows = await tx.execute(_SUCCEED, {**_key(claim), "count": len(made), "outputs": json.dumps(made)})
     return await rows.fetchone() is not None

@@ -5,13 +5,15 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from atelier.jobs.model import Preview
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
 
 _PROGRESS = """
 INSERT INTO job_progress (job_id, seq, body)
 SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::jsonb[])
-ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq, body = excluded.body
+ON CONFLICT (job_id) DO UPDATE SET seq = excluded.seq, body = excluded.body || jsonb_build_object(
+    'value', greatest((job_progress.body ->> 'value')::float8, (excluded.body ->> 'value')::float8))
 """
 
 _PREVIEW = """
@@ -32,8 +34,8 @@ async def save_progress(tx: Tx, rows: Sequence[tuple[JobId, int, dict[str, Any]]
     )
 
 
-async def save_preview(tx: Tx, job_id: JobId, seq: int, node_id: str, content_type: str, body: bytes) -> None:
-    await tx.execute(_PREVIEW, (job_id, seq, node_id, content_type, body))
+async def save_preview(tx: Tx, job_id: JobId, preview: Preview) -> None:
+    await tx.execute(_PREVIEW, (job_id, preview.seq, preview.node_id, preview.content_type, preview.body))
 
 
 async def watch(tx: Tx, job_id: JobId, seconds: float) -> None:

@@ -1,12 +1,15 @@
 """Periodic work on jobs: waiting too long, keeping too long, partitions of the event log."""
 
+from psycopg import sql
+
 from atelier.jobs.model import JobError, JobState
 from atelier.jobs.store import attempts
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
 
 _OVERDUE = """
-SELECT id FROM jobs WHERE state = 'queued' AND wait_until < now() ORDER BY wait_until LIMIT %s FOR UPDATE SKIP LOCKED
+SELECT id FROM jobs WHERE state = 'queued' AND wait_until < now() ORDER BY wait_until LIMIT %s
+FOR UPDATE SKIP LOCKED
 """
 
 _PARTITIONS = """
@@ -74,4 +77,4 @@ async def partition(tx: Tx, keep_days: int) -> None:
     for (statement,) in await (await tx.execute(_PARTITIONS)).fetchall():
         await tx.execute(statement)
     for (name,) in await (await tx.execute(_OLD_PARTITIONS, (keep_days,))).fetchall():
-        await tx.execute(f'DROP TABLE "{name}"')
+        await tx.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))

@@ -1,0 +1,54 @@
+"""Which waiting job goes to which free slot: a pure function of what is free and what waits.
+
+Today's policy: class first, then age; any server that satisfies the job's requirement set, idle ones first.
+"""
+
+from collections.abc import Callable, Sequence
+
+from atelier.fleet.model import Placement, Slot, SlotKind, Waiting
+from atelier.kit.ids import ServerId
+
+Satisfies = Callable[[ServerId, int], bool]
+"""Whether this server satisfies the requirement set of this id."""
+
+AHEAD_WITHIN = 3.0
+"""A second prompt is placed ahead only when the running one's expected rest is shorter than this (seconds)."""
+
+WITHDRAW_OVER = 0.5
+"""A prompt placed ahead is taken back for a free server only when it would wait longer than this (seconds)."""
+
+
+def assign(slots: Sequence[Slot], waiting: Sequence[Waiting], satisfies: Satisfies) -> list[Placement]:
+    """Each job in turn takes the best slot that can run it; a slot takes one job."""
+    free = sorted(slots, key=lambda slot: (slot.kind is SlotKind.AHEAD, slot.rest, slot.server_id))
+    placements: list[Placement] = []
+    for job in sorted(waiting, key=_order):
+        slot = next((slot for slot in free if satisfies(slot.server_id, job.requirement_id)), None)
+        if slot is not None:
+            free.remove(slot)
+            placements.append(Placement(job.job_id, slot, _reason(slot)))
+        if not free:
+            break
+    return placements
+
+
+def may_place_ahead(rest: float | None, *, video: bool) -> bool:
+    """Whether a second prompt may wait behind one that has `rest` seconds to go (None: unknown)."""
+    return rest is not None and rest < AHEAD_WITHIN and not video
+
+
+def expected_rest(expected: float | None, elapsed: float) -> float | None:
+    """Seconds that a run of `expected` seconds still needs; an overdue one a quarter of its age."""
+    if expected is None:
+        return None
+    return max(expected - elapsed, elapsed / 4 if elapsed > expected else 0.0)
+
+
+def _order(job: Waiting) -> tuple[int, int]:
+    return (-job.priority, job.position)
+
+
+def _reason(slot: Slot) -> str:
+    if slot.kind is SlotKind.IDLE:
+        return f"{slot.server_id} is idle"
+    return f"{slot.server_id} is free in about {slot.rest:.1f} s"

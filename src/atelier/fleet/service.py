@@ -1,0 +1,95 @@
+"""What the rest of Atelier may ask of the fleet: name servers, list them, judge what they could run."""
+
+import re
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+from atelier.fleet import store
+from atelier.fleet.model import Origin, Server
+from atelier.kit.database import Tx
+from atelier.kit.errors import Kind, NotFound, Refusal
+from atelier.kit.ids import ServerId
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class InvalidServer(Refusal):
+    """A server's name or address cannot be used."""
+
+    code = "invalid_server"
+
+
+class ServerExists(Refusal):
+    kind = Kind.CONFLICT
+    code = "server_exists"
+
+
+class ServerNotFound(NotFound):
+    code = "server_not_found"
+
+
+def normal_url(url: str) -> str:
+    """`http(s)://host[:port][/prefix]` without a trailing slash, or InvalidServer with the cure."""
+    text = url.strip() if "://" in url else f"http://{url.strip()}"
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise InvalidServer(
+            f"{url!r} is not the address of a ComfyUI server; write it like http://127.0.0.1:8188."
+        )
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidServer(f"{url!r} has no valid port; write it like http://127.0.0.1:8188.") from error
+    return text.rstrip("/")
+
+
+def id_from_url(url: str) -> ServerId:
+    """A readable id for a server that nobody named: its host and port."""
+    parts = urlsplit(url)
+    port = f"-{parts.port}" if parts.port else ""
+    return ServerId(re.sub(r"[^A-Za-z0-9._-]", "-", f"{parts.hostname}{port}{parts.path}".strip("/"))[:63])
+
+
+async def add(
+    tx: Tx,
+    url: str,
+    *,
+    server_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    origin: Origin = Origin.ADDED,
+) -> ServerId:
+    """Register a server, or change the one of this id. Wake `fleet` after the commit. Gives its id."""
+    url = normal_url(url)
+    chosen = ServerId(server_id) if server_id else id_from_url(url)
+    if not _ID.fullmatch(chosen):
+        raise InvalidServer(f"{chosen!r} cannot be a server's id; use letters, digits, dots, dashes (63 at most).")
+    same = await store.by_url(tx, url)
+    if same is not None and same.id != chosen:
+        if server_id is not None and same.enabled and origin is Origin.ADDED:
+            raise ServerExists(f"{url} is registered already, as {same.id}.")
+        chosen = same.id
+    await store.put(tx, chosen, url, headers or {}, origin)
+    return chosen
+
+
+async def follow_setting(
+    tx: Tx, urls: Collection[str], headers: Mapping[str, Mapping[str, str]], origin: Origin
+) -> list[ServerId]:
+    """Make the servers of this origin be exactly those named by the setting. `headers` by id or by address."""
+    ids: list[ServerId] = []
+    for url in map(normal_url, urls):
+        own = headers.get(url) or headers.get(id_from_url(url)) or {}
+        ids.append(await add(tx, url, headers=own, origin=origin))
+    await store.remove_others(tx, origin, ids)
+    return ids
+
+
+async def remove(tx: Tx, server_id: ServerId) -> None:
+    """Take a server out of the fleet. Wake `fleet` after the commit."""
+    if not await store.remove(tx, server_id):
+        raise ServerNotFound(f"There is no server {server_id}.")
+
+
+async def servers(tx: Tx) -> list[Server]:
+    """All servers, by id."""
+    return await store.servers(tx)
