@@ -1,0 +1,87 @@
+"""A submission is parsed once: what POST /jobs may say, and nothing that it must not."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from atelier.dialects.comfy_v2.labels import parse_metadata
+from atelier.kit.errors import Kind, Refusal
+from atelier.kit.http.bodies import is_object
+
+_FIELDS = frozenset({"workflow", "extra_data", "metadata", "webhook_url", "inputs"})
+_RESERVED = ("webhook_url", "inputs")
+_SECRET = "api_key_comfy_org"  # noqa: S105 - the name of a field
+_MAX_SECRET = 4096
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class InvalidRequest(Refusal):
+    code: ClassVar[str] = "invalid_request"
+
+
+class ReservedField(Refusal):
+    kind: ClassVar[Kind] = Kind.UNPROCESSABLE
+    code: ClassVar[str] = "invalid_request"
+
+
+class InvalidWorkflow(Refusal):
+    kind: ClassVar[Kind] = Kind.UNPROCESSABLE
+    code: ClassVar[str] = "invalid_workflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """`secrets` go to partner nodes and never into a log, a list or a picture."""
+
+    graph: dict[str, Any]
+    metadata: dict[str, str]
+    secrets: Mapping[str, str] | None
+
+
+def parse(body: Mapping[str, Any]) -> Submission:
+    """Raises InvalidRequest (400), ReservedField, InvalidWorkflow and MetadataInvalid (422)."""
+    _check_closed("The body", body, _FIELDS)
+    for name in _RESERVED:
+        if body.get(name) is not None:
+            raise ReservedField(f"{name} is reserved and cannot be used yet.")
+    graph = body.get("workflow")
+    if not is_object(graph):
+        raise InvalidWorkflow("workflow must be a graph in API format: an object of nodes by id.")
+    return Submission(
+        graph=graph,
+        metadata=parse_metadata(body.get("metadata")),
+        secrets=_secrets(body.get("extra_data")),
+    )
+
+
+def parse_idempotency_key(header: str | None) -> str | None:
+    """The client's key, None without one. Raises InvalidRequest for an empty, long or unprintable one."""
+    if header is None:
+        return None
+    if not _KEY.fullmatch(header):
+        raise InvalidRequest("Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return header
+
+
+def _secrets(extra_data: object) -> Mapping[str, str] | None:
+    if extra_data is None:
+        return None
+    if not is_object(extra_data):
+        raise InvalidRequest("extra_data must be an object.")
+    _check_closed("extra_data", extra_data, frozenset({_SECRET}))
+    match extra_data.get(_SECRET):
+        case None:
+            return None
+        case str(key) if len(key) <= _MAX_SECRET:
+            return {_SECRET: key} if key else None
+        case _:
+            raise InvalidRequest(f"extra_data.{_SECRET} must be a string of {_MAX_SECRET} characters at most.")
+
+
+def _check_closed(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        raise InvalidRequest(
+            f"{where} has an unknown field: {unknown[0][:60]}.", details={"unknown": unknown[:20]}
+        )

@@ -1,0 +1,9 @@
+"""The routes that answer without a key are this list and no other; a test walks the app and compares."""
+
+PUBLIC_ROUTES = frozenset(
+    {
+        "/health",  # load balancers ask it
+        "/openapi.json",  # how to ask for the rest
+        "/files/{asset_id}",  # the signature in the link is the key
+    }
+)
