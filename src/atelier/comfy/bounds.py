@@ -1,0 +1,84 @@
+"""A document is small enough, and plain JSON, before anything else looks at it."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from atelier.comfy.refusals import InvalidWorkflow, top_error
+
+LARGEST_INT = 2**64 - 1
+SMALLEST_INT = -(2**63)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`text` in characters, `depth` in levels of JSON, `values` over the whole document.
+
+    `chain` counts nodes behind one another: a server walks chains by recursion, and its prompt thread dies of a
+    chain longer than Python's stack (behaviour 2).
+    """
+
+    nodes: int = 10_000
+    chain: int = 1_000
+    text: int = 1_000_000
+    depth: int = 32
+    values: int = 500_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def check_bounds(document: object, limits: Limits) -> None:
+    """Raises InvalidWorkflow for what is too deep, too long, too much or not JSON. Walks without recursion."""
+    stack: list[tuple[object, int]] = [(document, 0)]
+    seen = 0
+    while stack:
+        value, depth = stack.pop()
+        seen += 1
+        if depth > limits.depth or seen > limits.values:
+            raise _too_big(f"more than {limits.depth} levels deep or {limits.values} values")
+        _check_value(value, limits)
+        stack.extend((member, depth + 1) for member in _members(value))
+
+
+def _members(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        table = cast("dict[object, object]", value)
+        yield from table.keys()
+        yield from table.values()
+    elif isinstance(value, list):
+        yield from cast("list[object]", value)
+
+
+def _check_value(value: object, limits: Limits) -> None:
+    match value:
+        case str():
+            _check_text(value, limits)
+        case bool() | None | dict() | list():
+            pass
+        case int() if not SMALLEST_INT <= value <= LARGEST_INT:
+            raise _not_json("a whole number that no 64 bits hold")
+        case float() if not math.isfinite(value):
+            raise _not_json("a number that is not finite (NaN or Infinity)")
+        case int() | float():
+            pass
+        case _:
+            raise _not_json(f"a value of type {type(value).__name__}")
+
+
+def _check_text(text: str, limits: Limits) -> None:
+    if len(text) > limits.text:
+        raise _too_big(f"a text of {len(text)} characters; {limits.text} are allowed")
+    if "\0" in text or _SURROGATE.search(text):
+        raise _not_json("a text with a NUL or half a surrogate pair")
+
+
+def _too_big(details: str) -> InvalidWorkflow:
+    return InvalidWorkflow(top_error("invalid_prompt", "The workflow is too big:", details))
+
+
+def _not_json(details: str) -> InvalidWorkflow:
+    return InvalidWorkflow(top_error("invalid_prompt", "The workflow holds what no JSON document can:", details))
