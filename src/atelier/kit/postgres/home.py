@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier.kit.errors import SetupFailed
 from atelier.kit.postgres.binaries import Binaries, copied, installed
 from atelier.kit.postgres.runner import RunAs, server_user
 
@@ -68,6 +69,11 @@ async def _place(folder: Path, announce: Announce, fallback: Path) -> Path:
     _make(folder, run_as)
     if await run_as.may_enter(folder):
         return folder
+    if (folder / "data").exists():
+        raise SetupFailed(
+            f"the data in {folder} belong to the user {run_as.name}, who may not enter it (any more):"
+            " let that user walk through the folders above it, or move it to where it may"
+        )
     _open_to_all(fallback)
     elsewhere = fallback / hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     announce(f"PostgreSQL keeps its data in {elsewhere}: its user {run_as.name} may not enter {folder}")
@@ -75,8 +81,9 @@ async def _place(folder: Path, announce: Announce, fallback: Path) -> Path:
 
 
 def _make(folder: Path, run_as: RunAs) -> None:
-    if not folder.exists():
-        folder.mkdir(parents=True, mode=0o755)
+    """A new or empty folder is closed to all but the server's user; one with something in it is left as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
         folder.chmod(0o700)
         run_as.own(folder)
 

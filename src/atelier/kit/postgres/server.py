@@ -1,6 +1,7 @@
 """One server works in a data folder: the lock that it inherited proves that it lives, never a number in a file."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -75,22 +76,22 @@ def failure(home: Home, offset: int) -> SetupFailed:
 async def stop(home: Home) -> None:
     """Stop the server: politely, then at once (it recovers at the next start). Call it holding the start lock."""
     for how, seconds in ((signal.SIGINT, FAST_SECONDS), (signal.SIGQUIT, IMMEDIATE_SECONDS)):
-        found = postmaster(home)
-        if found is None:
-            return
-        os.kill(found.pid, how)
-        if await _gone(home, seconds):
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await _ask_to_end(home, how)
+                return
 
 
-async def _gone(home: Home, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            while lives(home):  # noqa: ASYNC110 - a flock has no event
-                await asyncio.sleep(POLL_SECONDS)
-    except TimeoutError:
-        return False
-    return True
+async def _ask_to_end(home: Home, how: signal.Signals) -> None:
+    """One signal, as soon as the server has told its pid (it may have been launched just now); then wait."""
+    asked = False
+    while lives(home):
+        found = None if asked else postmaster(home)
+        if found is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found.pid, how)
+            asked = True
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def is_leaving(home: Home) -> bool:

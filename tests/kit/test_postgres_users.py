@@ -1,0 +1,202 @@
+"""Who runs the embedded server: never root; and never with more rights over other folders than it had."""
+
+import getpass
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from atelier.kit.postgres import binaries
+from support.postgres_users import SOURCES, Site, ask, using
+
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+WITHOUT_PTRACE = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace")
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+def owner(path: Path) -> str:
+    return pwd.getpwuid(path.stat().st_uid).pw_name
+
+
+@pytest.fixture
+def closed(site: Site) -> Site:
+    """A site below a folder that only root may enter, like /root."""
+    closed = site.folder.parent / "closed"
+    closed.mkdir(mode=0o700)
+    return Site(closed / "server")
+
+
+@pytest.fixture
+def fallback(site: Site) -> Path:
+    return site.folder.parent / "fallback"
+
+
+@pytest.fixture
+def full_disk(site: Site) -> Generator[Site]:
+    """A site on a disk of 8 MB; a data folder takes about 40."""
+    disk = site.folder.parent / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0755", "none", disk], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        yield Site(disk / "server")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@as_root
+async def test_root_hands_the_data_to_an_unprivileged_user(site: Site) -> None:
+    async with using(site) as user:
+        await user.answered()
+        runs_as = owner(Path(f"/proc/{site.pid()}"))
+        await user.leave()
+
+    assert runs_as == owner(site.data)
+    assert runs_as in {"postgres", "nobody"}
+    assert site.data.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+async def test_an_ordinary_user_runs_it_as_itself(site: Site) -> None:
+    site.folder.mkdir()
+    os.chown(site.folder, 65534, 65534)
+
+    async with using(site, before=AS_NOBODY) as user:
+        answer = await ask((await user.answered()).url, "SELECT 1")
+        runs_as = owner(Path(f"/proc/{site.pid()}"))
+        await user.leave()
+
+    assert answer == "1"
+    assert runs_as == "nobody"
+    assert not site.lives()
+
+
+@as_root
+async def test_root_runs_an_existing_server_as_the_user_that_owns_its_data(site: Site) -> None:
+    site.folder.mkdir()
+    os.chown(site.folder, 65534, 65534)
+    async with using(site, before=AS_NOBODY) as user:
+        await user.answered()
+        await user.leave()
+
+    async with using(site) as root:
+        await root.answered()
+        runs_as = owner(Path(f"/proc/{site.pid()}"))
+        await root.leave()
+
+    assert runs_as == "nobody"
+
+
+@as_root
+async def test_data_below_a_folder_that_only_root_may_enter_go_to_a_named_place(
+    closed: Site, fallback: Path
+) -> None:
+    async with using(closed, fallback=fallback) as user:
+        answer = await ask((await user.answered()).url, "SELECT 1")
+        data = Path(await ask(user.url, "SHOW data_directory"))
+        await user.leave()
+    async with using(closed, fallback=fallback) as again:
+        same = Path(await ask((await again.answered()).url, "SHOW data_directory"))
+        await again.leave()
+
+    assert answer == "1"
+    assert data.is_relative_to(fallback)
+    assert same == data
+    assert any(f"keeps its data in {data.parent}" in words for words in user.said)
+    assert closed.folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+async def test_binaries_below_a_folder_that_only_root_may_enter_are_copied_once(
+    site: Site, closed: Site, fallback: Path
+) -> None:
+    """The wheel seems to be installed in the closed folder."""
+    wheel = binaries.installed().folder.parent.parent
+    for name in (wheel.name, f"{wheel.name}.libs"):
+        (closed.folder.parent / name).symlink_to(wheel.parent / name)
+    environment = {"PYTHONPATH": f"{SOURCES}:{closed.folder.parent}"}
+
+    async with using(site, environment=environment, fallback=fallback) as user:
+        answer = await ask((await user.answered()).url, "SELECT 1")
+        program = Path(f"/proc/{site.pid()}/exe").readlink()
+        await user.leave()
+
+    assert answer == "1"
+    assert program.is_relative_to(fallback)
+    assert any(f"runs from {program.parent}" in words for words in user.said)
+    assert len(list(fallback.iterdir())) == 1
+
+
+@as_root
+async def test_data_that_their_owner_may_no_longer_enter_are_refused_instead_of_begun_anew(
+    closed: Site, fallback: Path
+) -> None:
+    closed.folder.parent.chmod(0o755)
+    async with using(closed, fallback=fallback) as user:
+        await user.answered()
+        await user.leave()
+    closed.folder.parent.chmod(0o700)
+
+    async with using(closed, fallback=fallback) as refused:
+        await refused.answered()
+
+    assert "may not enter it" in refused.refused
+
+
+@as_root
+async def test_root_in_a_container_that_may_not_look_into_processes_can_start_share_and_stop(site: Site) -> None:
+    async with using(site, before=WITHOUT_PTRACE) as one, using(site, before=WITHOUT_PTRACE) as two:
+        urls = {(await one.answered()).url, (await two.answered()).url}
+        await one.leave()
+        await two.leave()
+
+    assert len(urls) == 1
+    assert "" not in urls
+    assert not site.lives()
+
+
+@as_root
+async def test_a_folder_that_we_may_not_write_is_refused_with_the_cure(closed: Site) -> None:
+    async with using(closed, before=AS_NOBODY) as user:
+        refusal = (await user.answered()).refused
+
+    assert "may not write to" in refusal
+    assert "name another state folder" in refusal
+
+
+@as_root
+async def test_a_full_disk_is_refused_with_the_cure_and_leaves_nothing(full_disk: Site) -> None:
+    async with using(full_disk) as user:
+        refusal = (await user.answered()).refused
+
+    assert "the disk is full" in refusal
+    assert not full_disk.lives()
+    assert not full_disk.data.exists()
+    assert not list(full_disk.folder.glob(".making-*"))
+
+
+@as_root
+async def test_data_that_belong_to_root_are_refused_with_the_cure(site: Site) -> None:
+    site.data.mkdir(parents=True)
+
+    async with using(site) as user:
+        refusal = (await user.answered()).refused
+
+    assert "chown -R" in refusal
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root is tested above")
+async def test_whoever_runs_the_tests_runs_the_server(site: Site) -> None:
+    async with using(site) as user:
+        await user.answered()
+        runs_as = owner(site.data)
+        await user.leave()
+
+    assert runs_as == getpass.getuser()
+    assert shutil.which("setpriv") is None or not site.lives()
