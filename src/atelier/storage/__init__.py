@@ -4,7 +4,7 @@ Keys are relative paths of lower-case letters, digits, `.`, `_`, `-` and `/`, an
 client.
 """
 
-from atelier.storage.model import Body, Content, ContentMissing, Part, Storage, StorageUnavailable
+from atelier.storage.model import Body, Content, ContentMissing, Storage, StorageUnavailable
 from atelier.storage.object_store import Credentials
 from atelier.storage.opening import open_storage
 
@@ -13,7 +13,6 @@ __all__ = [
     "Content",
     "ContentMissing",
     "Credentials",
-    "Part",
     "Storage",
     "StorageUnavailable",
     "open_storage",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from atelier.kit.errors import SetupFailed
-from atelier.storage.model import CHUNK_BYTES, Body, Content, ContentMissing, Part, StorageUnavailable
+from atelier.kit.http.ranges import Slice
+from atelier.storage.model import CHUNK_BYTES, Body, Content, ContentMissing, StorageUnavailable
 from atelier.storage.threads import in_thread
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class LocalFolder:
         del content_type, filename
         await self._do(key, _move, file, self._path(key))
 
-    async def get(self, key: str, part: Part | None = None) -> Body:
+    async def get(self, key: str, part: Slice | None = None) -> Body:
         """Nothing stays open between two chunks: a reader that goes away leaves nothing behind."""
         total, wanted, first = await self._do(key, _open, self._path(key), part)
         return Body(wanted.stop - wanted.start, total, self._chunks(key, first, wanted))
@@ -90,7 +91,7 @@ class LocalFolder:
         async for chunk in content:
             await self._do(key, _append, aside, chunk)
 
-    async def _chunks(self, key: str, first: bytes, part: Part) -> AsyncIterator[bytes]:
+    async def _chunks(self, key: str, first: bytes, part: Slice) -> AsyncIterator[bytes]:
         path, position = self._path(key), part.start + len(first)
         if first:
             yield first
@@ -105,13 +106,7 @@ class LocalFolder:
         except FileNotFoundError as error:
             raise ContentMissing(f"The bytes of {key} are not in the storage folder any more.") from error
         except OSError as error:
-            raise StorageUnavailable(_sentence(error), retry_after=30) from error
-
-
-def _sentence(error: OSError) -> str:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "The file storage is full; the operator has to make room."
-    return f"The file storage does not work now ({error.strerror})."
+            raise StorageUnavailable.because(error) from error
 
 
 def _size(path: Path) -> int:
@@ -122,9 +117,9 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _open(path: Path, part: Part | None) -> tuple[int, Part, bytes]:
+def _open(path: Path, part: Slice | None) -> tuple[int, Slice, bytes]:
     total = _size(path)
-    part = part or Part(0, total)
+    part = part or Slice(0, total)
     return total, part, _read(path, part.start, min(part.stop, part.start + CHUNK_BYTES))
 
 

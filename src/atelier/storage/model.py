@@ -1,25 +1,19 @@
 """What every storage promises: a reader sees all of a key's bytes or no key, also when the writer is killed."""
 
 import datetime as dt
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from atelier.kit.errors import Kind, NotFound, Refusal
+from atelier.kit.http.ranges import Slice
 
 Content = bytes | AsyncIterator[bytes]
 
 CHUNK_BYTES = 1024 * 1024
 """How much of a body is held at a time, reading and writing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Bytes `start` up to, without, `stop`; `stop` may not lie behind the end."""
-
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,13 @@ class StorageUnavailable(Refusal):
     kind = Kind.UNAVAILABLE
     code = "storage_unavailable"
 
+    @classmethod
+    def because(cls, error: OSError) -> "StorageUnavailable":
+        """In words that name no path of the operator's machine."""
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return cls("The file storage is full; the operator has to make room.", retry_after=60)
+        return cls(f"The file storage does not work now ({error.strerror}).", retry_after=30)
+
 
 class Storage(Protocol):
     """Bytes under keys. All raise StorageUnavailable where the folder or the bucket fails."""
@@ -60,7 +61,7 @@ class Storage(Protocol):
         """Write the key from a finished local file, which is gone afterwards."""
         ...
 
-    async def get(self, key: str, part: Part | None = None) -> Body:
+    async def get(self, key: str, part: Slice | None = None) -> Body:
         """Open the key, or a part of it, for reading. Raises ContentMissing."""
         ...
 

@@ -14,7 +14,8 @@ from obstore.exceptions import BaseError
 from obstore.store import GCSStore, S3Store
 
 from atelier.kit.errors import SetupFailed
-from atelier.storage.model import CHUNK_BYTES, Body, Content, ContentMissing, Part, StorageUnavailable
+from atelier.kit.http.ranges import Slice
+from atelier.storage.model import CHUNK_BYTES, Body, Content, ContentMissing, StorageUnavailable
 from atelier.storage.threads import in_thread
 
 PART_BYTES = 5 * 1024 * 1024
@@ -81,7 +82,7 @@ class ObjectStore:
             )
         await in_thread(file.unlink)
 
-    async def get(self, key: str, part: Part | None = None) -> Body:
+    async def get(self, key: str, part: Slice | None = None) -> Body:
         if part is not None and part.start >= part.stop:
             return Body(0, await self._size(key), _chunks(key, None))
         with _sorted_errors(key):
