@@ -4,12 +4,11 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 from starlette.requests import Request
 
 from atelier.kit.errors import Kind, Refusal
-
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as json.dumps spells it, and not as text that looks like it
 
@@ -47,12 +46,17 @@ async def read(request: Request, limit: int) -> bytes:
 async def read_object(request: Request, limit: int) -> dict[str, Any]:
     """The body as a JSON object. Raises BodyTooLarge and MalformedBody."""
     value = parse_json(await read(request, limit))
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise MalformedBody("The body must be a JSON object.")
-    return value  # pyright: ignore[reportUnknownVariableType] - JSON: keys are strings
+    return value
 
 
-def parse_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything until its reader matched on it
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether parsed JSON is an object; its keys are strings then."""
+    return isinstance(value, dict)
+
+
+def parse_json(body: bytes) -> Any:
     """JSON as RFC 8259 has it: UTF-8, no NaN, no infinity; and no text that PostgreSQL could not keep.
 
     Raises MalformedBody with what is wrong and where.

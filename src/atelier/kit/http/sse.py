@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Hashable
-from typing import ClassVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
 
 from fastapi.sse import format_sse_event
 from starlette.responses import Response
@@ -60,10 +61,16 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: Callable[[Emit], Awaitable[None]], closing: asyncio.Event) -> None:
+    def __init__(
+        self,
+        source: Callable[[Emit], Awaitable[None]],
+        closing: asyncio.Event,
+        slot: AbstractContextManager[None],
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self._source = source
         self._closing = closing
+        self._slot = slot
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -72,16 +79,20 @@ class EventStream(Response):
         async def emit(chunk: bytes) -> None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-        async with asyncio.TaskGroup() as group:
-            work = group.create_task(self._run(emit))
-            watchers = [group.create_task(_gone(receive)), group.create_task(_set(self._closing))]
-            await asyncio.wait([work, *watchers], return_when=asyncio.FIRST_COMPLETED)
-            for task in (work, *watchers):
-                task.cancel()
+        with self._slot:
+            await self._until_first(self._run(emit), _gone(receive), _set(self._closing))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _run(self, emit: Emit) -> None:
         await self._source(emit)
+
+    @staticmethod
+    async def _until_first(*ways: Coroutine[Any, Any, None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(way) for way in ways]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
 
 
 async def _gone(receive: Receive) -> None:

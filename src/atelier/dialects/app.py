@@ -1,0 +1,51 @@
+"""The served application: every dialect on one port, with one border for ids, errors and origins."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from atelier.dialects import health
+from atelier.dialects.comfy_v2 import api as comfy_v2_api
+from atelier.dialects.openapi import document
+from atelier.dialects.problems import envelope
+from atelier.dialects.services import Services
+from atelier.kit.http.cors import cors
+from atelier.kit.http.errors import ErrorBoundary, handle_refusals
+from atelier.kit.http.problems import Envelopes
+from atelier.kit.http.request_ids import RequestIds
+
+REQUEST_ID_HEADERS = ("X-Request-Id", "X-Comfy-Request-Id")
+
+
+class Application(FastAPI):
+    """FastAPI with a document that is true."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = document(self, comfy_v2_api.BODY_MODELS)
+        return self.openapi_schema
+
+
+def create_app(services: Services) -> FastAPI:
+    """All dialects over `services`. Raises SetupFailed for an origin that is none. Starts nothing by itself."""
+    envelopes = Envelopes(envelope)
+    app = Application(
+        title="Atelier",
+        version=version("atelier"),
+        description="The production service in front of a fleet of ComfyUI servers.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(RequestIds, headers=REQUEST_ID_HEADERS),
+            *cors(services.cors_origins, exposed=REQUEST_ID_HEADERS),
+            Middleware(ErrorBoundary, envelopes=envelopes),
+        ],
+    )
+    app.state.services = services
+    handle_refusals(app, envelopes)
+    app.include_router(health.router)
+    app.include_router(comfy_v2_api.router)
+    return app

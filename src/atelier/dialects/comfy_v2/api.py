@@ -1,0 +1,11 @@
+"""All operations of Comfy API v2 under their prefix."""
+
+from fastapi import APIRouter
+
+from atelier.dialects.comfy_v2 import jobs, schemas
+from atelier.dialects.comfy_v2.wire import PREFIX
+
+BODY_MODELS = {model.__name__: model for model in (schemas.NewJob, schemas.FromHash)}
+
+router = APIRouter(prefix=PREFIX)
+router.include_router(jobs.router)

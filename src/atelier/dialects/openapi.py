@@ -1,0 +1,70 @@
+"""The OpenAPI document is true: every operation lists its refusals, and says whether it needs a key."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from atelier.dialects.public import PUBLIC_ROUTES
+
+_WORDS = {
+    400: "Malformed: not JSON, an unknown field, a bad parameter, cursor or filter.",
+    401: "No key, or one that opens nothing.",
+    402: "Not enough credits.",
+    403: "The key or the link does not reach that far.",
+    404: "There is no such thing, or it is somebody else's.",
+    409: "In conflict with what is there.",
+    413: "The body is over the limit.",
+    416: "The range lies behind the end.",
+    422: "Understood, and it cannot be done: the code says why.",
+    429: "Too much at once; try again after Retry-After seconds.",
+    500: "A fault of ours; the request id names it in our log.",
+    503: "The database is away; try again after Retry-After seconds.",
+}
+
+_BEARER = {"type": "http", "scheme": "bearer", "description": "An API key of this installation."}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def refusals(model: type[BaseModel], *statuses: int) -> Responses:
+    """The error answers of an operation, with those that every operation behind a key can give."""
+    return {status: {"model": model, "description": _WORDS[status]} for status in (*statuses, 401, 500, 503)}
+
+
+def answer(status: int, model: type[BaseModel]) -> Responses:
+    """The good answer of an operation."""
+    return {status: {"model": model}}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """A request body for an operation that parses its body itself."""
+    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"required": True, "content": {"application/json": {"schema": reference}}}
+
+
+def document(app: FastAPI, models: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """FastAPI's document, completed. `models` are the shapes that only request bodies name."""
+    made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = made.setdefault("components", {})
+    components["securitySchemes"] = {"bearer": _BEARER}
+    schemas = components.setdefault("schemas", {})
+    for name, model in models.items():
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[name] = schema
+    for path, operations in made["paths"].items():
+        for operation in operations.values():
+            operation["security"] = [] if path in PUBLIC_ROUTES else [{"bearer": []}]
+            _drop_framework_422(operation["responses"])
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    return made
+
+
+def _drop_framework_422(responses: dict[str, Any]) -> None:
+    """FastAPI lists its own 422 beside parameters; ours have one shape of error only."""
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]

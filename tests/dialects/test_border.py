@@ -1,0 +1,174 @@
+"""What holds on every route: keys, request ids, envelopes, origins."""
+
+import httpx
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.responses import Response
+
+from atelier.accounts import service as accounts
+from atelier.dialects.app import create_app
+from atelier.dialects.auth import identify
+from atelier.dialects.public import PUBLIC_ROUTES
+from atelier.dialects.services import Services
+from atelier.kit.errors import SetupFailed
+from support.serving import Tenant, served
+
+ORIGIN = "https://studio.example.com"
+
+
+def routes(services: Services) -> list[RouteContext]:
+    return list(iter_route_contexts(create_app(services).routes))
+
+
+def needs_key(route: RouteContext) -> bool:
+    dependant = getattr(route, "dependant", None)
+    return isinstance(dependant, Dependant) and any(one.call is identify for one in dependant.dependencies)
+
+
+async def test_a_route_is_public_only_if_the_list_names_it(services: Services) -> None:
+    public = {route.path for route in routes(services) if not needs_key(route)}
+
+    assert public <= PUBLIC_ROUTES
+
+
+async def test_every_route_behind_a_key_answers_401_without_one(
+    services: Services, nobody: httpx.AsyncClient
+) -> None:
+    guarded = [route for route in routes(services) if route.path not in PUBLIC_ROUTES]
+
+    for route in guarded:
+        for method in route.methods or ():
+            answer = await nobody.request(method, str(route.path))
+
+            assert answer.status_code == 401, route.path
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            if method != "HEAD":
+                assert answer.json()["error"]["code"] == "unauthorized"
+    assert len(guarded) > 6
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Basic abc", "Bearer atl_wrong", f"Bearer atl_{'x' * 43}", "Bearer ä" * 2]
+)
+async def test_a_wrong_key_is_told_nothing_but_that(nobody: httpx.AsyncClient, header: str) -> None:
+    answer = await nobody.get("/health/detailed", headers={"Authorization": header.encode()})
+
+    assert answer.status_code == 401
+    assert answer.json()["error"]["details"] is None
+
+
+async def test_the_scheme_of_a_key_is_read_in_any_case(nobody: httpx.AsyncClient, tenant: Tenant) -> None:
+    answer = await nobody.get("/health/detailed", headers={"Authorization": f"bearer {tenant.key}"})
+
+    assert answer.status_code == 200
+
+
+async def test_health_needs_no_key_and_its_details_do(
+    nobody: httpx.AsyncClient, client: httpx.AsyncClient
+) -> None:
+    plain = await nobody.get("/health")
+    detailed = await client.get("/health/detailed")
+
+    assert plain.json() == {"status": "healthy"}
+    assert detailed.json()["status"] == "degraded"
+    assert detailed.json()["reason"] == "No dispatcher is running."
+    assert detailed.json()["database"]["answered_in_ms"] > 0
+
+
+async def test_every_answer_carries_its_request_id_under_both_names(nobody: httpx.AsyncClient) -> None:
+    ours = await nobody.get("/nowhere")
+    theirs = await nobody.get("/health", headers={"X-Request-Id": "trace-1.a:b"})
+    insane = await nobody.get("/health", headers={"X-Request-Id": "a b" * 100})
+
+    assert ours.headers["x-request-id"] == ours.headers["x-comfy-request-id"] != ""
+    assert theirs.headers["x-request-id"] == "trace-1.a:b"
+    assert insane.headers["x-request-id"] != "a b" * 100
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/api/v2/nowhere", "/api/v2", "/api/v2/jobs/a/b/c", "/%00", "/%ff"])
+async def test_unknown_paths_get_the_envelope(nobody: httpx.AsyncClient, path: str) -> None:
+    answer = await nobody.get(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+
+
+async def test_a_wrong_method_says_which_ones_are_right(nobody: httpx.AsyncClient) -> None:
+    answer = await nobody.put("/health")
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET"
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_an_unexpected_error_is_a_500_without_internals(
+    services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = create_app(services)
+
+    async def explode() -> Response:
+        raise ZeroDivisionError("the secret is 42")
+
+    app.add_api_route("/explode", explode)
+    async with served(app) as base, httpx.AsyncClient() as browser:
+        answer = await browser.get(f"{base}/explode", headers={"Origin": ORIGIN})
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "42" not in answer.text
+    assert answer.headers["x-request-id"]
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert "ZeroDivisionError" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("header", ["authorization", "idempotency-key", "range", "content-type"])
+@pytest.mark.parametrize("path", ["/api/v2/jobs", "/api/v2/assets/x/content", "/health"])
+async def test_a_listed_origin_may_send_what_clients_send(
+    nobody: httpx.AsyncClient, path: str, header: str
+) -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": header}
+
+    answer = await nobody.options(path, headers=asked)
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert header in answer.headers["access-control-allow-headers"].lower()
+
+
+async def test_a_listed_origin_may_read_what_clients_read(nobody: httpx.AsyncClient) -> None:
+    answer = await nobody.get("/api/v2/jobs", headers={"Origin": ORIGIN})
+
+    exposed = answer.headers["access-control-expose-headers"]
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert all(name in exposed for name in ("Retry-After", "Content-Range", "Accept-Ranges", "X-Request-Id"))
+
+
+async def test_another_origin_is_let_in_nowhere(nobody: httpx.AsyncClient) -> None:
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+
+    preflight = await nobody.options("/api/v2/jobs", headers=asked)
+    simple = await nobody.get("/health", headers=asked)
+
+    assert preflight.status_code == 400
+    assert "access-control-allow-origin" not in preflight.headers
+    assert "access-control-allow-origin" not in simple.headers
+
+
+@pytest.mark.parametrize("origin", ["*", "https://*.example.com", "studio.example.com", "https://a.example/path"])
+async def test_origins_are_written_one_by_one(services: Services, origin: str) -> None:
+    with pytest.raises(SetupFailed):
+        create_app(
+            Services(services.database, services.wakeups, services.authenticator, services.links, None, (origin,))
+        )
+
+
+async def test_a_revoked_key_opens_nothing(services: Services, tenant: Tenant) -> None:
+    patient = accounts.Authenticator(services.database, b"pepper", remember_for=0)
+    async with services.database.transaction() as tx:
+        [key] = await accounts.list_keys(tx, tenant.account_id)
+        await accounts.revoke_key(tx, key.id)
+
+    with pytest.raises(accounts.Unauthorized):
+        await patient.authenticate(tenant.key)
