@@ -244,6 +244,7 @@ class Claim:
     lane: str
     priority: int
     secrets: Mapping[str, str] | None
+    requirement_id: int
     canceling: bool = False
     attempt_state: str = "claimed"
 

@@ -136,7 +136,7 @@ async def finish_failed(
 ) -> bool:
     """End attempt and job for a reason of the graph's own. False when the attempt is not ours any more."""
     locked = await attempts.lock_job(tx, claim.job_id)
-    if locked is None or await attempts.lock_attempt(tx, claim) is None:
+    if locked is None or not await attempts.lock_attempt(tx, claim):
         return False
     canceling = locked[0] is JobState.CANCELING
     await attempts.end_attempt(tx, claim, Outcome.CANCELED if canceling else outcome, evidence)
@@ -150,7 +150,7 @@ async def finish_failed(
 async def finish_canceled(tx: Tx, claim: Claim) -> bool:
     """End attempt and job because the owner asked to. False when the attempt is not ours or nobody asked."""
     locked = await attempts.lock_job(tx, claim.job_id)
-    if locked is None or locked[0] is not JobState.CANCELING or await attempts.lock_attempt(tx, claim) is None:
+    if locked is None or locked[0] is not JobState.CANCELING or not await attempts.lock_attempt(tx, claim):
         return False
     await attempts.end_attempt(tx, claim, Outcome.CANCELED, None)
     await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
@@ -158,15 +158,15 @@ async def finish_canceled(tx: Tx, claim: Claim) -> bool:
 
 
 async def finish_retriable(
-    tx: Tx, claim: Claim, cause: Cause, evidence: dict[str, Any] | None = None
+    tx: Tx, claim: Claim, cause: Cause, *, was_running: bool, evidence: dict[str, Any] | None = None
 ) -> JobState | None:
     """End the attempt for an infrastructure reason: the job waits again, or ends when it went through enough.
 
-    Gives the job's state afterwards, None when the attempt is not ours any more.
+    `was_running` says whether the server was running this prompt just then. Gives the job's state afterwards, None
+    when the attempt is not ours any more.
     """
     locked = await attempts.lock_job(tx, claim.job_id)
-    started = await attempts.lock_attempt(tx, claim) if locked else None
-    if locked is None or started is None:
+    if locked is None or not await attempts.lock_attempt(tx, claim):
         return None
     state, counters = locked
     outcome = Outcome.OUT_OF_MEMORY if cause is Cause.OUT_OF_MEMORY else Outcome.LOST
@@ -174,7 +174,7 @@ async def finish_retriable(
     if state is JobState.CANCELING:
         await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
         return JobState.CANCELED
-    counters = rules.counted(counters, cause, was_running=started)
+    counters = rules.counted(counters, cause, was_running=was_running)
     match rules.after_failure(counters, cause):
         case GiveUp(error):
             await attempts.end_job(tx, claim.job_id, JobState.FAILED, error, counters)
@@ -188,8 +188,7 @@ async def finish_retriable(
 async def withdraw(tx: Tx, claim: Claim) -> bool:
     """Give a prompt back that was placed ahead and never began: as if it had not been claimed."""
     locked = await attempts.lock_job(tx, claim.job_id)
-    started = await attempts.lock_attempt(tx, claim) if locked else None
-    if locked is None or started is None:
+    if locked is None or not await attempts.lock_attempt(tx, claim):
         return False
     await attempts.end_attempt(tx, claim, Outcome.WITHDRAWN, None)
     if locked[0] is JobState.CANCELING:

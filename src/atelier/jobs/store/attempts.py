@@ -53,9 +53,7 @@ WITH locked AS (
     FROM jsonb_to_recordset(%(outputs)s) AS m(ordinal int, id uuid, node_id text, name text, kind text,
          content_type text, size bigint, hash text, temporary boolean)
 ), blob AS (
-    INSERT INTO blobs (hash, size)
-    SELECT DISTINCT ON (digest) digest, size FROM made, job ORDER BY digest
-    ON CONFLICT (hash) DO UPDATE SET marked_at = NULL
+    UPDATE blobs SET marked_at = NULL WHERE hash IN (SELECT digest FROM made, job) AND marked_at IS NOT NULL
 ), asset AS (
     INSERT INTO assets (id, account_id, hash, content_type, file_path, expires_at, job_id)
     SELECT made.id, job.account_id, digest, content_type, name, job.keep_until, job.id FROM made, job
@@ -78,7 +76,7 @@ SELECT id FROM job
 """
 
 _LOCK_ATTEMPT = """
-SELECT state = 'running' OR started_at IS NOT NULL FROM attempts
+SELECT 1 FROM attempts
 WHERE job_id = %s AND number = %s AND fence = %s AND state <> 'ended' FOR UPDATE
 """
 
@@ -144,11 +142,10 @@ async def succeed(tx: Tx, claim: Claim, outputs: Sequence[Made]) -> bool:
     return await rows.fetchone() is not None
 
 
-async def lock_attempt(tx: Tx, claim: Claim) -> bool | None:
-    """Lock the live attempt under its fence: None when it is not ours any more, else whether it had started."""
+async def lock_attempt(tx: Tx, claim: Claim) -> bool:
+    """Lock the live attempt under its fence; False when it is not ours any more."""
     rows = await tx.execute(_LOCK_ATTEMPT, (claim.job_id, claim.number, claim.fence))
-    row = await rows.fetchone()
-    return bool(row[0]) if row else None
+    return await rows.fetchone() is not None
 
 
 async def lock_job(tx: Tx, job_id: JobId) -> tuple[JobState, Counters] | None:

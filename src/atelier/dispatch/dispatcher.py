@@ -1,0 +1,166 @@
+"""A dispatcher leases servers by one heartbeat, drives each, and lets go of what it can no longer hold."""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, Collection
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from atelier.dispatch.context import Context
+from atelier.dispatch.driver import Driver
+from atelier.dispatch.feeder import Feeder
+from atelier.dispatch.pace import SAVE_SECONDS
+from atelier.fleet import store
+from atelier.fleet.model import Lease
+from atelier.jobs.store import claims
+from atelier.kit import clock
+from atelier.kit.ids import JobId, ServerId
+
+_log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Runs until cancelled. `drain` first, for a stop that loses no time of anybody."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._drivers: dict[ServerId, Driver] = {}
+        self._tasks: dict[ServerId, asyncio.Task[None]] = {}
+        self._feeder = Feeder(context, self._drivers)
+        self._renewed = clock.monotonic()
+
+    async def run(self) -> None:
+        await self._context.pace.load()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat(group))
+            group.create_task(self._let_go())
+            group.create_task(self._feeder.run())
+            group.create_task(self._hear_cancels())
+            group.create_task(self._context.telemetry.run(self.jobs))
+            group.create_task(self._save_pace())
+
+    def jobs(self) -> list[JobId]:
+        """The jobs that are here now, running, waiting on a server or being collected."""
+        return [job for driver in self._drivers.values() for job in driver.jobs()]
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more; wait at most `seconds` for what runs; then hand every lease back."""
+        self._feeder.stopped = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.jobs():  # noqa: ASYNC110 - many drivers empty themselves; one look in a while is enough
+                    await asyncio.sleep(0.05)
+
+    async def leave(self) -> None:
+        """Give the leases back, so that nobody waits for them to run out. Call it when `run` has ended."""
+        await self._context.pace.save()
+        async with self._context.database.transaction() as tx:
+            await store.leave(tx, self._context.me)
+        self._context.wakeups.publish("fleet")
+
+    # Leases ------------------------------------------------------------------------------------
+
+    async def _beat(self, group: asyncio.TaskGroup) -> None:
+        with self._context.wakeups.subscribe("fleet") as woken:
+            while True:
+                sent = clock.monotonic()
+                try:
+                    async with asyncio.timeout(self._context.settings.heartbeat):
+                        leases, usable = await self._renew()
+                except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
+                    _log.warning("lease.not_renewed", reason=str(error) or "PostgreSQL does not answer")
+                    await asyncio.sleep(self._context.settings.heartbeat / 5)
+                else:
+                    self._renewed = sent
+                    self._follow(group, leases, usable)
+                    await self._rest(woken.wait, sent)
+
+    async def _rest(self, wait: Callable[[float], Awaitable[bool]], sent: float) -> None:
+        """Until the next beat; a change of the fleet shortens it, but never to a storm."""
+        rest = self._context.settings.heartbeat - (clock.monotonic() - sent)
+        if rest > 0 and await wait(rest):
+            await asyncio.sleep(0.02)
+
+    async def _renew(self) -> tuple[list[Lease], set[ServerId]]:
+        me, settings = self._context.me, self._context.settings
+        async with self._context.database.transaction() as tx:
+            await store.beat(tx, me, settings.name, settings.expiry)
+            usable = await store.usable(tx)
+            share = math.ceil(len(usable) / max(await store.dispatchers_alive(tx), 1))
+            held = await store.leases(tx, me)
+            await store.acquire(tx, me, max(share - len(held), 0))
+            return await store.leases(tx, me), usable
+
+    def _follow(self, group: asyncio.TaskGroup, leases: Collection[Lease], usable: set[ServerId]) -> None:
+        """Make the drivers be exactly the leases that we hold."""
+        wanted = {lease.server.id: lease for lease in leases}
+        for server_id, driver in list(self._drivers.items()):
+            if not _same(driver.lease, wanted.get(server_id)):
+                self._drop(server_id)
+        for server_id, lease in wanted.items():
+            if server_id not in self._drivers:
+                self._drive(group, lease)
+            self._drivers[server_id].usable = server_id in usable
+
+    def _drive(self, group: asyncio.TaskGroup, lease: Lease) -> None:
+        driver = Driver(self._context, lease, self._feeder.changed)
+        self._drivers[lease.server.id] = driver
+        self._tasks[lease.server.id] = group.create_task(self._supervise(driver))
+
+    async def _supervise(self, driver: Driver) -> None:
+        """A driver that fails for want of the database is begun anew; its attempts are adopted."""
+        try:
+            await driver.run()
+        except* (psycopg.Error, PoolTimeout, OSError) as errors:
+            _log.warning("driver.restarting", server=driver.server_id, reason=str(errors.exceptions[0]))
+            await asyncio.sleep(1.0)
+        if self._drivers.get(driver.server_id) is driver:
+            del self._drivers[driver.server_id]
+
+    def _drop(self, server_id: ServerId) -> None:
+        del self._drivers[server_id]
+        self._tasks.pop(server_id).cancel()
+
+    async def _let_go(self) -> None:
+        """Whoever has not renewed for `hold` seconds may have lost its leases: stop before others begin."""
+        while True:
+            await asyncio.sleep(0.25)
+            if self._drivers and clock.monotonic() - self._renewed > self._context.settings.hold:
+                _log.warning("lease.held_no_longer", servers=list(self._drivers))
+                for server_id in list(self._drivers):
+                    self._drop(server_id)
+
+    # What else runs ----------------------------------------------------------------------------
+
+    async def _hear_cancels(self) -> None:
+        with self._context.wakeups.subscribe("cancel") as woken:
+            while True:
+                await woken.wait(2.0)
+                here = self.jobs()
+                if not here:
+                    continue
+                try:
+                    async with self._context.database.autocommit() as connection:
+                        wanted = await claims.canceling(connection, here)
+                except (psycopg.Error, PoolTimeout, OSError) as error:
+                    _log.info("cancels.not_seen", reason=str(error))
+                    continue
+                for driver in self._drivers.values():
+                    driver.cancel(wanted)
+
+    async def _save_pace(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await self._context.pace.save()
+
+
+def _same(held: Lease, wanted: Lease | None) -> bool:
+    return (
+        wanted is not None
+        and held.fence == wanted.fence
+        and held.server.url == wanted.server.url
+        and held.server.headers == wanted.server.headers
+    )

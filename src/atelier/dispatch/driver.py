@@ -1,0 +1,226 @@
+"""One leased server: one socket, at most one running prompt and one placed ahead of its turn."""
+
+import asyncio
+from collections.abc import Callable
+
+import psycopg
+import structlog
+
+from atelier.comfy import messages as m
+from atelier.comfy.client import ComfyClient
+from atelier.comfy.errors import Rejected
+from atelier.comfy.socket import ComfySocket, Connected, Disconnected, Event, Refused
+from atelier.dispatch.attempt import Attempt
+from atelier.dispatch.context import Context
+from atelier.dispatch.ending import Ending
+from atelier.dispatch.placing import Placer
+from atelier.dispatch.pulse import Pulse
+from atelier.dispatch.strays import Strays
+from atelier.fleet import policy
+from atelier.fleet.model import Lease, Slot, SlotKind
+from atelier.jobs.model import Claim
+from atelier.jobs.store import attempts, claims
+from atelier.kit import clock
+from atelier.kit.ids import JobId
+
+_VIDEO = ("video", "animat", "svd_", "ltxv", "wanimage")
+
+_log = structlog.get_logger(__name__)
+
+
+class Driver:
+    """Drives one server for as long as the lease is held; cancelled, it leaves everything to be adopted."""
+
+    def __init__(self, context: Context, lease: Lease, changed: Callable[[], None]) -> None:
+        server = lease.server
+        self.lease = lease
+        self.server_id = server.id
+        self.settings = context.settings
+        self.telemetry = context.telemetry
+        self.client_id = f"atelier-{server.id}-{lease.fence}"
+        self.client = ComfyClient(
+            context.http, server.url, headers=server.headers, timeouts=context.settings.timeouts
+        )
+        self.placer = Placer(context.database, context.storage, self.client)
+        self.usable = True
+        self.epoch = 0
+        self.pulse = Pulse(context, server.id, self.client, changed, self._server_is_back)
+        self._context = context
+        self._changed = changed
+        self._socket = ComfySocket(context.http, server.url, client_id=self.client_id, headers=server.headers)
+        self._ending = Ending(context.database, context.storage, context.settings.output_limit)
+        self._strays = Strays(context, self.client, self.server_id)
+        self._attempts: dict[str, Attempt] = {}
+        self._on_server: list[Attempt] = []
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Drive until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._adopt()
+            group.create_task(self._socket.listen(self._hear))
+            group.create_task(self.pulse.run())
+            group.create_task(self._strays.run(self._attempts.keys))
+
+    # What it offers and takes ------------------------------------------------------------------
+
+    def offer(self) -> Slot | None:
+        """The slot that is free now, if any."""
+        if not (self._group and self.usable and self.pulse.ready) or self._busy_collecting():
+            return None
+        if not self._on_server:
+            return Slot(self.server_id, self.lease.fence, SlotKind.IDLE)
+        rest = self.rest()
+        if (
+            len(self._on_server) == 1
+            and rest is not None
+            and policy.may_place_ahead(rest, video=self._runs_video())
+        ):
+            return Slot(self.server_id, self.lease.fence, SlotKind.AHEAD, rest)
+        return None
+
+    def rest(self) -> float | None:
+        """Seconds that the running prompt still needs, as far as measured; None when nothing runs or is known."""
+        running = self._on_server[0] if self._on_server else None
+        if running is None or running.started_at is None:
+            return None
+        expected = self._context.pace.expected(running.claim.shape, self.server_id)
+        return policy.expected_rest(expected, clock.monotonic() - running.started_at)
+
+    def start(self, claim: Claim) -> None:
+        """Run an attempt that was claimed for this server."""
+        self._begin(Attempt(claim, self))
+
+    def ahead(self) -> Attempt | None:
+        """The attempt that waits on the server behind the running one and could be taken back."""
+        waiting = self._on_server[1:]
+        return next((a for a in waiting if a.submitted and a.started_at is None and not a.withdraw_asked), None)
+
+    def jobs(self) -> list[JobId]:
+        return [attempt.claim.job_id for attempt in self._attempts.values()]
+
+    def cancel(self, wanted: set[JobId]) -> None:
+        """Cancel those of these jobs that are here."""
+        for attempt in self._attempts.values():
+            if attempt.claim.job_id in wanted and not attempt.cancel_asked:
+                attempt.cancel()
+
+    # What an attempt sees (Host) ---------------------------------------------------------------
+
+    @property
+    def hears(self) -> bool:
+        return self.pulse.hears
+
+    @property
+    def lost(self) -> bool:
+        return self.pulse.lost
+
+    def trouble(self, reason: str) -> None:
+        self.pulse.trouble(reason)
+
+    def well(self) -> None:
+        self.pulse.well()
+
+    def started(self, attempt: Attempt) -> None:
+        """Write it down at once, but let nothing wait for it."""
+        if self._group is not None:
+            attempt.started_write = self._group.create_task(self._write_started(attempt.claim))
+        self._changed()
+
+    # Attempts ----------------------------------------------------------------------------------
+
+    async def _adopt(self) -> None:
+        async with self._context.database.transaction() as tx:
+            living = await claims.live(tx, self.server_id, self.lease.fence)
+        for claim in living:
+            _log.info("attempt.adopted", server=self.server_id, job=str(claim.job_id), number=claim.number)
+            self._begin(Attempt(claim, self, adopted=True))
+
+    def _begin(self, attempt: Attempt) -> None:
+        assert self._group is not None  # noqa: S101 - a driver that does not run offers no slot
+        self._attempts[attempt.prompt_id] = attempt
+        self._on_server.append(attempt)
+        self._group.create_task(self._live(attempt))
+
+    async def _live(self, attempt: Attempt) -> None:
+        try:
+            end = await attempt.run()
+            self._leave_server(attempt)
+            if attempt.started_write is not None:
+                await attempt.started_write
+            await self._ending.finish(attempt, end)
+            if isinstance(end, Rejected):
+                self.placer.forget()
+                self.pulse.refresh_soon()
+        except Exception as error:  # noqa: BLE001 - a bug in one job must not take the others along
+            _log.exception("attempt.crashed", job=str(attempt.claim.job_id))
+            await self._ending.crashed(attempt.claim, error)
+        finally:
+            self._leave_server(attempt)
+            self._attempts.pop(attempt.prompt_id, None)
+            self.telemetry.forget(attempt.claim.job_id)
+        self._context.wakeups.publish(f"job:{attempt.claim.job_id}")
+        self._changed()
+
+    def _leave_server(self, attempt: Attempt) -> None:
+        if attempt not in self._on_server:
+            return
+        self._on_server.remove(attempt)
+        if attempt.started_at is not None and attempt.ended_at is not None and not attempt.adopted:
+            self._context.pace.measured(attempt.claim.shape, self.server_id, attempt.ended_at - attempt.started_at)
+        self._changed()
+
+    async def _write_started(self, claim: Claim) -> None:
+        try:
+            async with self._context.database.autocommit() as connection:
+                await attempts.running(connection, claim)
+        except (psycopg.Error, OSError) as error:
+            _log.info("attempt.start_not_written", job=str(claim.job_id), reason=str(error))
+            return
+        self._context.wakeups.publish(f"job:{claim.job_id}")
+
+    def _busy_collecting(self) -> bool:
+        return len(self._attempts) - len(self._on_server) >= self.settings.collect_at_once
+
+    def _runs_video(self) -> bool:
+        graph = self._on_server[0].graph
+        return any(word in str(node["class_type"]).lower() for node in graph.values() for word in _VIDEO)
+
+    # The socket --------------------------------------------------------------------------------
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Connected(epoch=epoch):
+                self.epoch = epoch
+                self.pulse.connected()
+                self._look_everywhere()
+            case Disconnected(reason=reason):
+                self.pulse.disconnected(reason)
+                self._look_everywhere()
+            case Refused():
+                self.pulse.unheard()
+                self._look_everywhere()
+            case m.Status(queue_remaining=remaining):
+                self._strays.counted(remaining, len(self._on_server))
+            case _:
+                self._route(event)
+
+    def _route(self, message: m.Message) -> None:
+        """To the attempt that the message names; without a name, to the one that runs."""
+        prompt_id = getattr(message, "prompt_id", None)
+        attempt = self._attempts.get(prompt_id) if prompt_id else self._running()
+        if attempt is not None:
+            attempt.hear(message)
+
+    def _running(self) -> Attempt | None:
+        return next((attempt for attempt in self._on_server if attempt.started_at is not None), None)
+
+    def _look_everywhere(self) -> None:
+        for attempt in self._on_server:
+            attempt.look_now()
+
+    def _server_is_back(self) -> None:
+        self.placer.forget()
+        self._strays.look_now()
+        self._look_everywhere()

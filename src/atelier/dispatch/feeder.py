@@ -1,0 +1,144 @@
+"""Free slots meet waiting jobs: the policy says which, one statement claims them all."""
+
+import asyncio
+from collections.abc import Mapping
+
+import psycopg
+import structlog
+from psycopg_pool import PoolTimeout
+
+from atelier.dispatch.context import Context
+from atelier.dispatch.driver import Driver
+from atelier.fleet import policy, requirements, store
+from atelier.fleet.inventory import Inventory
+from atelier.fleet.model import Placement, Requirement, Slot, SlotKind, Waiting
+from atelier.jobs import rules
+from atelier.jobs.model import Head, Wish
+from atelier.jobs.store import claims
+from atelier.kit.ids import ServerId
+
+IDLE_SECONDS = 1.0
+EACH = 16
+MOST = 256
+
+_log = structlog.get_logger(__name__)
+
+
+class Feeder:
+    """Claims for all drivers of one dispatcher, so that they do not race each other."""
+
+    def __init__(self, context: Context, drivers: Mapping[ServerId, Driver]) -> None:
+        self._context = context
+        self._drivers = drivers
+        self._requirements: dict[int, Requirement] = {}
+        self._judged: dict[tuple[bytes, int], bool] = {}
+        self._changed = asyncio.Event()
+        self.stopped = False
+
+    def changed(self) -> None:
+        """A slot may have become free."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Feed until cancelled: on every wake-up, and once a second in any case."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hear_queue())
+            while True:
+                try:
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+                self._changed.clear()
+                await self._feed_safely()
+
+    async def _hear_queue(self) -> None:
+        with self._context.wakeups.subscribe("queue") as woken:
+            while True:
+                await woken.wait(IDLE_SECONDS * 10)
+                self._changed.set()
+
+    async def _feed_safely(self) -> None:
+        try:
+            more = True
+            while more and not self.stopped:
+                more = await self._feed()
+        except (psycopg.OperationalError, PoolTimeout, OSError) as error:
+            _log.warning("feeder.database_away", reason=str(error))
+            await asyncio.sleep(IDLE_SECONDS)
+
+    async def _feed(self) -> bool:
+        """One round; True when another may give more."""
+        slots = [slot for driver in self._drivers.values() if (slot := driver.offer()) is not None]
+        if not slots:
+            return False
+        heads = await self._heads(slots)
+        placements = policy.assign(slots, [_waiting(head) for head in heads.values()], self._satisfies)
+        if not placements:
+            self._take_back(slots)
+            return False
+        return await self._claim(heads, placements)
+
+    async def _heads(self, slots: list[Slot]) -> dict[object, Head]:
+        refused = [
+            requirement_id
+            for requirement_id in self._requirements
+            if not any(self._satisfies(slot.server_id, requirement_id) for slot in slots)
+        ]
+        async with self._context.database.transaction() as tx:
+            heads = await claims.heads(tx, refused=refused, each=max(EACH, len(slots)), most=MOST)
+            unknown = {head.requirement_id for head in heads} - self._requirements.keys()
+            if unknown:
+                self._requirements |= await store.requirements(tx, unknown)
+        return {head.job_id: head for head in heads}
+
+    async def _claim(self, heads: Mapping[object, Head], placements: list[Placement]) -> bool:
+        wishes = [_wish(heads[placement.job_id], placement) for placement in placements]
+        async with self._context.database.autocommit() as connection:
+            taken = await claims.claim(connection, self._context.me, wishes)
+        for claim in taken:
+            self._drivers[claim.server_id].start(claim)
+        return bool(taken)
+
+    def _satisfies(self, server_id: ServerId, requirement_id: int) -> bool:
+        driver = self._drivers.get(server_id)
+        inventory = driver.pulse.inventory if driver else None
+        requirement = self._requirements.get(requirement_id)
+        if inventory is None or requirement is None:
+            return False
+        return self._judge(inventory, requirement_id, requirement)
+
+    def _judge(self, inventory: Inventory, requirement_id: int, requirement: Requirement) -> bool:
+        key = (inventory.digest, requirement_id)
+        if key not in self._judged:
+            if len(self._judged) > 100_000:
+                self._judged.clear()
+            self._judged[key] = not requirements.missing(inventory, requirement)
+        return self._judged[key]
+
+    def _take_back(self, slots: list[Slot]) -> None:
+        """Nothing waits, a server is idle: a prompt that waits long behind another is taken back for it."""
+        idle = [slot for slot in slots if slot.kind is SlotKind.IDLE]
+        for driver in self._drivers.values():
+            ahead, rest = driver.ahead(), driver.rest()
+            if ahead is None or rest is None or rest <= policy.WITHDRAW_OVER:
+                continue
+            requirement_id = ahead.claim.requirement_id
+            if any(self._satisfies(slot.server_id, requirement_id) for slot in idle):
+                ahead.withdraw()
+                return
+
+
+def _waiting(head: Head) -> Waiting:
+    return Waiting(head.job_id, head.requirement_id, head.lane, head.priority, head.position)
+
+
+def _wish(head: Head, placement: Placement) -> Wish:
+    number = head.attempt + 1
+    return Wish(
+        job_id=head.job_id,
+        number=number,
+        prompt_id=rules.prompt_id(head.job_id, number),
+        server_id=placement.slot.server_id,
+        fence=placement.slot.fence,
+    )

@@ -1,0 +1,48 @@
+"""What an attempt sees of the server that it runs on."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from atelier.comfy.client import ComfyClient
+from atelier.dispatch.model import DispatchSettings
+from atelier.dispatch.placing import Placer
+from atelier.dispatch.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from atelier.dispatch.attempt import Attempt
+
+
+class Host(Protocol):
+    """One leased server while it is driven."""
+
+    client: ComfyClient
+    client_id: str
+    placer: Placer
+    telemetry: Telemetry
+    settings: DispatchSettings
+
+    @property
+    def epoch(self) -> int:
+        """Counts the socket's connections."""
+        ...
+
+    @property
+    def hears(self) -> bool:
+        """False while there is no socket: then asking is the only way to know."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """The server has not answered anything for longer than it may."""
+        ...
+
+    def trouble(self, reason: str) -> None:
+        """A request to the server failed."""
+        ...
+
+    def well(self) -> None:
+        """A request to the server was answered."""
+        ...
+
+    def started(self, attempt: "Attempt") -> None:
+        """The server began this attempt's prompt."""
+        ...

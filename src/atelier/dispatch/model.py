@@ -1,0 +1,22 @@
+"""What a dispatcher is told when it starts. Durations in seconds, sizes in bytes."""
+
+from dataclasses import dataclass, field
+
+from atelier.comfy.client import Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchSettings:
+    """`heartbeat`, `expiry` and `hold` are those of the leases: renewed, taken over, given up by the holder."""
+
+    name: str = "dispatcher"
+    heartbeat: float = 5.0
+    expiry: float = 15.0
+    hold: float = 10.0
+    lost_after: float = 10.0
+    poll_interval: float = 3.0
+    silent_after: float = 5.0
+    collect_at_once: int = 4
+    output_limit: int = 2 * 1024**3
+    drain: float = 5.0
+    timeouts: Timeouts = field(default_factory=Timeouts)

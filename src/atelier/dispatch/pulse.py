@@ -1,0 +1,146 @@
+"""Whether one server lives and what it can run: asked on every connection and at every sign of trouble.
+
+A server is lost when it answered nothing for `lost_after` seconds; it comes back by answering.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+
+from atelier.comfy.client import ComfyClient
+from atelier.comfy.errors import ComfyError
+from atelier.dispatch.context import Context
+from atelier.fleet import store
+from atelier.fleet.inventory import Inventory, from_object_info
+from atelier.fleet.model import Health
+from atelier.kit import clock
+from atelier.kit.ids import ServerId
+
+TROUBLED_SECONDS = 1.0
+CALM_SECONDS = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Pulse:
+    """`changed` is called when what this server may take has changed, `recovered` when it answers again."""
+
+    context: Context
+    server_id: ServerId
+    client: ComfyClient
+    changed: Callable[[], None]
+    recovered: Callable[[], None]
+    inventory: Inventory | None = None
+    lost: bool = False
+    hears: bool = False
+    _trouble_since: float | None = None
+    _trouble: str = ""
+    _stale: bool = True
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def ready(self) -> bool:
+        """May take jobs now."""
+        return self.inventory is not None and self._trouble_since is None and not self.lost
+
+    def trouble(self, reason: str) -> None:
+        self._trouble = reason
+        if self._trouble_since is None:
+            self._trouble_since = clock.monotonic()
+            self._wake.set()
+
+    def well(self) -> None:
+        was_lost, self.lost = self.lost, False
+        if self._trouble_since is not None:
+            self._trouble_since, self._trouble = None, ""
+            self._stale = True
+            self._wake.set()
+        if was_lost:
+            _log.info("server.back", server=self.server_id)
+
+    def connected(self) -> None:
+        """A new socket: perhaps a new process behind it, with other models."""
+        self.hears = True
+        self._stale = True
+        self._wake.set()
+
+    def disconnected(self, reason: str) -> None:
+        self.hears = False
+        self.trouble(reason)
+
+    def unheard(self) -> None:
+        """The server answers, but not as a WebSocket: jobs run by polling alone."""
+        self.hears = False
+        self._stale = self._stale or self.inventory is None
+        self._wake.set()
+
+    def refresh_soon(self) -> None:
+        """A submit failed for want of a node or a model: what we believe of this server is out of date."""
+        self._stale = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            await self._round()
+            await self._save_health()
+            self._wake.clear()
+            if self._stale and self._trouble_since is None:
+                continue
+            try:
+                async with asyncio.timeout(TROUBLED_SECONDS if self._trouble_since is not None else CALM_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> None:
+        troubled = self._trouble_since is not None
+        try:
+            async with asyncio.timeout(self.context.settings.timeouts.read):
+                await self._refresh() if self._stale else await self.client.system_stats()
+        except (ComfyError, TimeoutError) as error:
+            self.trouble(str(error) or "it does not answer")
+            self._judge()
+        else:
+            self.well()
+            self._stale = False
+            if troubled:
+                self.recovered()
+            self.changed()
+
+    def _judge(self) -> None:
+        since = self._trouble_since
+        if since is not None and not self.lost and clock.monotonic() - since > self.context.settings.lost_after:
+            self.lost = True
+            _log.warning("server.lost", server=self.server_id, reason=self._trouble)
+            self.recovered()
+
+    async def _refresh(self) -> None:
+        inventory = from_object_info(await self.client.object_info())
+        system = await self.client.system_stats()
+        async with self.context.database.transaction() as tx:
+            await store.save_inventory(tx, self.server_id, inventory, system)
+        self.inventory = inventory
+        self.context.wakeups.publish("fleet")
+
+    async def _save_health(self) -> None:
+        health, reason = self._health()
+        try:
+            async with self.context.database.transaction() as tx:
+                fresh = await store.save_health(tx, self.server_id, health, reason)
+        except (psycopg.Error, OSError) as error:
+            _log.info("server.health_not_saved", server=self.server_id, reason=str(error))
+            return
+        if fresh:
+            self.context.wakeups.publish("fleet")
+
+    def _health(self) -> tuple[Health, str]:
+        if self._trouble_since is not None:
+            return Health.OFFLINE, self._trouble[:300]
+        if not self.hears:
+            return Health.DEGRADED, "its WebSocket is blocked: jobs run by polling alone"
+        return Health.READY, ""
