@@ -117,19 +117,19 @@ async def test_a_long_recovery_is_waited_for_and_told(site: Site) -> None:
 async def test_data_of_another_major_version_are_refused_and_left_alone(site: Site) -> None:
     async with embedded(site.folder):
         pass
-    (site.data / "PG_VERSION").write_text("15\n", encoding="ascii")
+    (site.data / "PG_VERSION").write_text("15\n", encoding="utf-8")
 
     with pytest.raises(SetupFailed, match="made by PostgreSQL 15 and this Atelier brings 18"):
         await EmbeddedPostgres.start(site.folder)
 
     assert not site.lives()
-    assert (site.data / "PG_VERSION").read_text(encoding="ascii") == "15\n"
+    assert (site.data / "PG_VERSION").read_text(encoding="utf-8") == "15\n"
 
 
 async def test_a_server_that_cannot_start_says_its_own_reason(site: Site) -> None:
     async with embedded(site.folder):
         pass
-    (site.data / "postgresql.auto.conf").write_text("shared_buffers = 'a lot'\n", encoding="ascii")
+    (site.data / "postgresql.auto.conf").write_text("shared_buffers = 'a lot'\n", encoding="utf-8")
     (site.data / "global" / "pg_control").unlink()
 
     with pytest.raises(SetupFailed, match=r"did not start .*its log is"):

@@ -1,9 +1,11 @@
 """A program that uses an embedded server: says its URL in one line, and leaves when its standard input closes.
 
-Arguments: the folder, `keep` or `stop`, and the folder to fall back to.
+Arguments: the folder, `keep` or `stop`, the folder to fall back to, and the user id to become (or 0 for none).
+It becomes that user only after its imports, because Python itself may lie where that user cannot read.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -27,4 +29,12 @@ async def use(folder: str, keep: str, fallback: str) -> None:
         say(f"refused {refusal.message}")
 
 
-asyncio.run(use(*sys.argv[1:]))
+def become(uid: int) -> None:
+    if uid:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+
+
+become(int(sys.argv[4]))
+asyncio.run(use(*sys.argv[1:4]))

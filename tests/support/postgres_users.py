@@ -118,13 +118,14 @@ async def using(
     *,
     keep: bool = False,
     before: Sequence[str] = (),
+    uid: int = 0,
     environment: Mapping[str, str] | None = None,
     fallback: Path = Path("/nowhere"),
 ) -> AsyncGenerator[User]:
-    """A process that uses the server of `site`, started with `before` in front of its command."""
+    """A process that uses the server of `site`, started with `before` in front of its command, as user `uid`."""
     process = await asyncio.create_subprocess_exec(
         *before,
-        *(sys.executable, "-B", PROGRAM, site.folder, "keep" if keep else "stop", fallback),
+        *(sys.executable, "-B", PROGRAM, site.folder, "keep" if keep else "stop", fallback, str(uid)),
         stdin=PIPE,
         stdout=PIPE,
         env={"PYTHONPATH": str(SOURCES), **(environment or {})},

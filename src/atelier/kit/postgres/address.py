@@ -57,7 +57,7 @@ def url_of(home: Home, pid_file: PidFile, database: str = DATABASE) -> str:
     if pid_file.socket_folder:
         query = urlencode({"host": pid_file.socket_folder, "port": pid_file.port}, quote_via=quote)
         return f"postgresql://{USER}@/{quote(database)}?{query}"
-    password = quote(home.password.read_text(encoding="ascii").strip())
+    password = quote(home.password.read_text(encoding="utf-8").strip())
     return f"postgresql://{USER}:{password}@{LOOPBACK}:{pid_file.port}/{quote(database)}"
 
 

@@ -36,7 +36,7 @@ def _finish(unfinished: Path, data: Path) -> None:
 
 def _refuse_other_version(home: Home) -> None:
     version = home.data / "PG_VERSION"
-    made_by = version.read_text(encoding="ascii").strip() if version.exists() else "an unknown version"
+    made_by = version.read_text(encoding="utf-8").strip() if version.exists() else "an unknown version"
     if made_by != str(MAJOR):
         raise SetupFailed(
             f"the data in {home.data} were made by PostgreSQL {made_by} and this Atelier brings {MAJOR}:"
@@ -47,7 +47,7 @@ def _refuse_other_version(home: Home) -> None:
 def _write_password(home: Home) -> None:
     home.password.unlink(missing_ok=True)
     home.password.touch(mode=0o600)
-    home.password.write_text(secrets.token_urlsafe(24), encoding="ascii")
+    home.password.write_text(secrets.token_urlsafe(24), encoding="utf-8")
     home.run_as.own(home.password)
 
 
