@@ -7,6 +7,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.responses import Response
 
 from atelier.accounts import service as accounts
+from atelier.accounts.model import Unauthorized
 from atelier.dialects.app import create_app
 from atelier.dialects.auth import identify
 from atelier.dialects.public import PUBLIC_ROUTES
@@ -52,7 +53,7 @@ async def test_every_route_behind_a_key_answers_401_without_one(
     "header", ["", "Bearer", "Basic abc", "Bearer atl_wrong", f"Bearer atl_{'x' * 43}", "Bearer ä" * 2]
 )
 async def test_a_wrong_key_is_told_nothing_but_that(nobody: httpx.AsyncClient, header: str) -> None:
-    answer = await nobody.get("/health/detailed", headers={"Authorization": header.encode()})
+    answer = await nobody.get("/health/detailed", headers=[(b"Authorization", header.encode())])
 
     assert answer.status_code == 401
     assert answer.json()["error"]["details"] is None
@@ -170,5 +171,5 @@ async def test_a_revoked_key_opens_nothing(services: Services, tenant: Tenant) -
         [key] = await accounts.list_keys(tx, tenant.account_id)
         await accounts.revoke_key(tx, key.id)
 
-    with pytest.raises(accounts.Unauthorized):
+    with pytest.raises(Unauthorized):
         await patient.authenticate(tenant.key)

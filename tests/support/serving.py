@@ -43,7 +43,7 @@ async def served(app: FastAPI) -> AsyncGenerator[str]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve(sockets=[listener]))
         async with asyncio.timeout(10):
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn says it in no other way
                 await asyncio.sleep(0.005)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
