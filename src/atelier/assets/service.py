@@ -8,11 +8,11 @@ import datetime as dt
 from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
-from atelier.assets import store
 from atelier.assets.content_types import sniff
 from atelier.assets.model import Asset, Digest, Draft, Received, Recorded
 from atelier.assets.rules import spell_hash
 from atelier.assets.spool import Spooled, TooLarge, hashed, spooled
+from atelier.assets.store import records
 from atelier.kit.database import Database, Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.http.ranges import Slice
@@ -92,13 +92,13 @@ async def record(tx: Tx, received: Received, draft: Draft) -> Recorded:
 
     Raises BlobNotFound when the bytes were collected meanwhile (more than a day after they came).
     """
-    if not await store.claim(tx, received.blob):
+    if not await records.claim(tx, received.blob):
         raise BlobNotFound("The bytes were received too long ago; send them again.")
     asset_id = draft.id or AssetId(new_uuid())
     whole = dataclasses.replace(draft, id=asset_id, content_type=draft.content_type or received.content_type)
     repeatable = draft.id is None and draft.job_id is None
-    same = await store.same(tx, whole, received.hash) if repeatable else None
-    created = same is None and await store.insert(tx, whole, received.hash)
+    same = await records.same(tx, whole, received.hash) if repeatable else None
+    created = same is None and await records.insert(tx, whole, received.hash)
     return Recorded(await get(tx, draft.account_id, same or asset_id), created)
 
 
@@ -107,7 +107,7 @@ async def from_hash(tx: Tx, digest: Digest, draft: Draft) -> Recorded:
 
     Raises BlobNotFound.
     """
-    blob = await store.permitted(tx, draft.account_id, digest)
+    blob = await records.permitted(tx, draft.account_id, digest)
     if blob is None:
         raise BlobNotFound(f"No file of this account has the hash {spell_hash(digest)}; upload it.")
     return await record(tx, Received(blob), draft)
@@ -115,17 +115,17 @@ async def from_hash(tx: Tx, digest: Digest, draft: Draft) -> Recorded:
 
 async def known(tx: Tx, account_id: AccountId, digest: Digest) -> bool:
     """Whether from_hash will work for this account; after a yes it will for an hour, whatever is deleted."""
-    return await store.known(tx, account_id, digest)
+    return await records.known(tx, account_id, digest)
 
 
 async def get(tx: Tx, account_id: AccountId, asset_id: AssetId) -> Asset:
     """The account's own asset. Raises AssetNotFound, also when it has expired."""
-    return _found(await store.asset(tx, account_id, asset_id), asset_id)
+    return _found(await records.asset(tx, account_id, asset_id), asset_id)
 
 
 async def linked(tx: Tx, asset_id: AssetId) -> Asset:
     """The asset of a link whose signature was verified. Raises AssetNotFound."""
-    return _found(await store.linked(tx, asset_id), asset_id)
+    return _found(await records.linked(tx, asset_id), asset_id)
 
 
 async def named(tx: Tx, account_id: AccountId, ids: Collection[AssetId]) -> dict[AssetId, Asset]:
@@ -135,7 +135,7 @@ async def named(tx: Tx, account_id: AccountId, ids: Collection[AssetId]) -> dict
     """
     if not ids:
         return {}
-    found = await store.named(tx, account_id, ids)
+    found = await records.named(tx, account_id, ids)
     if missing := [str(asset_id) for asset_id in ids if asset_id not in found]:
         raise MissingAssets(missing)
     return found
@@ -143,14 +143,14 @@ async def named(tx: Tx, account_id: AccountId, ids: Collection[AssetId]) -> dict
 
 async def inputs(tx: Tx, job_id: JobId) -> dict[AssetId, Asset]:
     """What a job reads, by id."""
-    return await store.inputs(tx, job_id)
+    return await records.inputs(tx, job_id)
 
 
 async def delete(tx: Tx, account_id: AccountId, asset_id: AssetId) -> None:
     """Delete the record; its bytes go a day after the last record of them. Raises AssetNotFound, AssetInUse."""
-    if not await store.lock(tx, account_id, asset_id):
+    if not await records.lock(tx, account_id, asset_id):
         raise _unknown(asset_id)
-    if not await store.delete_unused(tx, [asset_id]):
+    if not await records.delete_unused(tx, [asset_id]):
         raise AssetInUse("A job that has not ended reads this asset; cancel it or wait for its end.")
 
 
@@ -172,7 +172,7 @@ async def address(storage: Storage, asset: Asset, *, ttl: dt.timedelta) -> str |
 async def _keep(database: Database, storage: Storage, body: Spooled) -> Received:
     """Announce, then write: a blob's row stands before its bytes, so no bytes are ever stored unknown."""
     async with database.autocommit() as tx:
-        blob, new = await store.announce(tx, body.hash, body.size, sniff(body.head))
+        blob, new = await records.announce(tx, body.hash, body.size, sniff(body.head))
     if new or await storage.head(blob.key) != body.size:
         if isinstance(body.content, Path):
             await storage.adopt(blob.key, body.content, content_type=blob.content_type)

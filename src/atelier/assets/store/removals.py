@@ -1,0 +1,67 @@
+"""The SQL of removing: rows are locked in one statement and judged in the next, which sees what came meanwhile."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from atelier.assets.model import Blob, Digest
+from atelier.assets.store.records import delete_unused
+from atelier.kit.database import Tx
+from atelier.kit.ids import AssetId
+
+_EXPIRED = """
+SELECT a.id FROM assets a
+WHERE a.expires_at <= now() AND NOT EXISTS (
+    SELECT 1 FROM job_inputs i JOIN jobs j ON j.id = i.job_id
+    WHERE i.asset_id = a.id AND j.finished_at IS NULL)
+ORDER BY a.expires_at LIMIT %s FOR UPDATE OF a SKIP LOCKED
+"""
+
+_DUE = """
+SELECT b.hash FROM blobs b
+WHERE b.marked_at <= now() - %s AND b.pinned_until <= now()
+  AND NOT EXISTS (SELECT 1 FROM blob_pins p WHERE p.hash = b.hash AND p.until > now())
+ORDER BY b.marked_at LIMIT %s FOR UPDATE OF b SKIP LOCKED
+"""
+
+_UNMARK = """
+UPDATE blobs b SET marked_at = NULL
+WHERE b.hash = ANY(%s) AND EXISTS (SELECT 1 FROM assets a WHERE a.hash = b.hash)
+"""
+
+_DROP = """
+DELETE FROM blobs b
+WHERE b.hash = ANY(%s) AND NOT EXISTS (SELECT 1 FROM assets a WHERE a.hash = b.hash)
+  AND NOT EXISTS (SELECT 1 FROM blob_pins p WHERE p.hash = b.hash AND p.until > now())
+RETURNING b.hash, b.generation, b.size, b.content_type
+"""
+
+
+async def expire(tx: Tx, most: int) -> tuple[int, int]:
+    """Delete records that have expired and that no live job reads: how many were looked at, how many went."""
+    ids = [AssetId(row[0]) for row in await (await tx.execute(_EXPIRED, (most,))).fetchall()]
+    return len(ids), await delete_unused(tx, ids)
+
+
+async def drop(tx: Tx, most: int, wait: dt.timedelta) -> tuple[int, int]:
+    """Drop blobs marked `wait` ago that nothing names, and note their keys; unmark those that are named again."""
+    due = [bytes(row[0]) for row in await (await tx.execute(_DUE, (wait, most))).fetchall()]
+    await tx.execute(_UNMARK, (due,))
+    gone = await (await tx.execute(_DROP, (due,))).fetchall()
+    keys = [Blob(Digest(bytes(row[0])), row[1], row[2], row[3]).key for row in gone]
+    await tx.execute("INSERT INTO blob_removals (key) SELECT unnest(%s::text[])", (keys,))
+    return len(due), len(keys)
+
+
+async def forget_pins(tx: Tx) -> None:
+    await tx.execute("DELETE FROM blob_pins WHERE until <= now()")
+
+
+async def removals(tx: Tx, most: int) -> list[str]:
+    """Keys whose bytes are still to be removed."""
+    return [
+        row[0] for row in await (await tx.execute("SELECT key FROM blob_removals LIMIT %s", (most,))).fetchall()
+    ]
+
+
+async def removed(tx: Tx, keys: Sequence[str]) -> None:
+    await tx.execute("DELETE FROM blob_removals WHERE key = ANY(%s)", (list(keys),))
