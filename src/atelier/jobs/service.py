@@ -37,6 +37,13 @@ class IdempotencyKeyReused(Refusal):
     code = "idempotency_key_reuse"
 
 
+class QueueFull(Refusal):
+    """As many jobs wait as may; the answer says whose bound it is."""
+
+    kind = Kind.BUSY
+    code = "queue_full"
+
+
 class JobNotFound(NotFound):
     code = "not_found"
 
@@ -45,10 +52,12 @@ class InvalidCursor(Refusal):
     code = "invalid_cursor"
 
 
-async def submit(tx: Tx, job: NewJob) -> None:
+async def submit(tx: Tx, job: NewJob) -> Job:
     """Accept a job: one statement. Raises IdempotencyKeyReused, and then nothing was written."""
-    if not await submits.submit(tx, job):
+    accepted = await submits.submit(tx, job)
+    if accepted is None:
         raise IdempotencyKeyReused("This Idempotency-Key was used before; send a new one for a new job.")
+    return accepted
 
 
 async def read(tx: Tx, account_id: AccountId, job_id: JobId) -> Job:
@@ -226,3 +235,25 @@ class Positions:
             order = await reads.waiting_order(tx, self._cap)
             self._places = {JobId(job_id): place for place, job_id in enumerate(order)}
         return self._places.get(job.id, min(len(self._places), self._cap))
+
+
+class QueueBounds:
+    """How many jobs may wait, in all and per account, by a count that is at most a second old."""
+
+    def __init__(self, in_all: int, per_account: int) -> None:
+        self._in_all = in_all
+        self._per_account = per_account
+        self._taken = float("-inf")
+        self._waiting: dict[AccountId, int] = {}
+
+    async def check(self, tx: Tx, account_id: AccountId) -> None:
+        """Raise QueueFull where one more job would pass a bound."""
+        if clock.monotonic() - self._taken > 1.0:
+            self._taken = clock.monotonic()
+            self._waiting = await reads.waiting_by_account(tx)
+        mine, everybody = self._waiting.get(account_id, 0), sum(self._waiting.values())
+        if mine >= self._per_account:
+            raise QueueFull(f"{mine} jobs of this account wait already; {self._per_account} may.", retry_after=5)
+        if everybody >= self._in_all:
+            raise QueueFull(f"{everybody} jobs wait already; {self._in_all} may.", retry_after=5)
+        self._waiting[account_id] = mine + 1

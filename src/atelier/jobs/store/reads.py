@@ -109,6 +109,12 @@ async def waiting_order(tx: Tx, limit: int) -> list[uuid.UUID]:
     return [row[0] for row in await rows.fetchall()]
 
 
+async def waiting_by_account(tx: Tx) -> dict[AccountId, int]:
+    """How many jobs of each account wait for a server."""
+    rows = await tx.execute("SELECT account_id, count(*) FROM jobs WHERE state = 'queued' GROUP BY account_id")
+    return dict(await rows.fetchall())
+
+
 async def counts(tx: Tx) -> dict[str, int]:
     """Unfinished jobs by stored state."""
     rows = await tx.execute("SELECT state, count(*) FROM jobs WHERE finished_at IS NULL GROUP BY state")

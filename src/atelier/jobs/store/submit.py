@@ -1,8 +1,10 @@
 """A submit is one statement: idempotency key, graph, job, hold, first event and inputs stand or fall together."""
 
+from typing import Any
+
 from psycopg.types.json import Jsonb
 
-from atelier.jobs.model import NewJob
+from atelier.jobs.model import Job, JobState, NewJob
 from atelier.kit.database import Tx
 
 _SUBMIT = """
@@ -25,7 +27,7 @@ WITH key AS (
            %(requirement)s, %(lane)s, %(shape)s, %(metadata)s, %(secrets)s,
            now() + make_interval(secs => %(queue_ttl)s), now() + make_interval(secs => %(retention)s), 1
     WHERE %(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key)
-    RETURNING id, created_at
+    RETURNING id, created_at, keep_until, position
 ), hold AS (
     INSERT INTO holds (job_id, account_id, amount) SELECT id, %(account)s, %(price)s FROM job
 ), event AS (
@@ -35,14 +37,14 @@ WITH key AS (
     INSERT INTO job_inputs (job_id, asset_id)
     SELECT job.id, asset FROM job, unnest(%(inputs)s::uuid[]) AS asset
 )
-SELECT 1 FROM job
+SELECT created_at, keep_until, position FROM job
 """
 
 
-async def submit(tx: Tx, job: NewJob) -> bool:
-    """Write the job. False, and nothing written, when its idempotency key is taken."""
+async def submit(tx: Tx, job: NewJob) -> Job | None:
+    """Write the job. None, and nothing written, when its idempotency key is taken."""
     key = job.idempotency
-    row = await tx.execute(
+    rows = await tx.execute(
         _SUBMIT,
         {
             "id": job.id,
@@ -66,4 +68,26 @@ async def submit(tx: Tx, job: NewJob) -> bool:
             "inputs": list(job.inputs),
         },
     )
-    return await row.fetchone() is not None
+    row = await rows.fetchone()
+    return _accepted(job, row) if row else None
+
+
+def _accepted(job: NewJob, row: tuple[Any, ...]) -> Job:
+    created_at, keep_until, position = row
+    return Job(
+        id=job.id,
+        account_id=job.account_id,
+        state=JobState.QUEUED,
+        priority=job.priority,
+        position=position,
+        metadata=job.metadata,
+        created_at=created_at,
+        started_at=None,
+        finished_at=None,
+        keep_until=keep_until,
+        tries=0,
+        event_seq=1,
+        error=None,
+        outputs=(),
+        progress=None,
+    )
