@@ -5,6 +5,7 @@ It becomes that user only after its imports, because Python itself may lie where
 """
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - later it could not be read
 import os
 import sys
 from pathlib import Path

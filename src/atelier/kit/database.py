@@ -1,6 +1,8 @@
 """PostgreSQL through one pool per process; a service takes a transaction and never commits it itself."""
 
+import asyncio
 import contextlib
+import select
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -15,6 +17,13 @@ Tx = psycopg.AsyncConnection[tuple[Any, ...]]
 """A connection inside a transaction. Whoever opened the transaction commits it."""
 
 POOL_SIZE = 8
+START_SECONDS = 10.0
+WAIT_SECONDS = 30.0
+RECONNECT_SECONDS = 5.0
+"""The pool doubles its pauses between attempts; giving up this early keeps them short, and who asks tries anew."""
+
+FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry")
+"""Words of a server that will not change its mind within seconds; libpq gives no SQLSTATE for a connection."""
 
 
 class Database:
@@ -24,23 +33,26 @@ class Database:
         self.url = url
         self.listen_url = listen_url or url
         self._prepare = None if listen_url else 2
+        self._place = _without_password(url)
         self._pool = AsyncConnectionPool(
             url,
             min_size=1,
             max_size=pool_size,
             open=False,
-            timeout=30,
+            timeout=WAIT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             kwargs={"prepare_threshold": self._prepare, "application_name": "atelier"},
             configure=_configure,
-            check=None,
         )
 
     async def open(self) -> None:
+        """`SetupFailed` with the server's own reason when it does not let us in within ten seconds."""
+        await self._first_contact()
         try:
-            await self._pool.open(wait=True, timeout=10)
+            await self._pool.open(wait=True, timeout=START_SECONDS)
         except psycopg.Error as error:
             await self._pool.close()
-            raise SetupFailed(f"PostgreSQL does not answer at {_without_password(self.url)}: {error}") from error
+            raise SetupFailed(f"PostgreSQL does not answer at {self._place}: {error}") from error
 
     async def close(self) -> None:
         await self._pool.close()
@@ -48,20 +60,45 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Tx]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction():
             yield connection
 
     @contextlib.asynccontextmanager
     async def autocommit(self) -> AsyncGenerator[Tx]:
         """A connection on which every single statement is its own transaction (one round trip)."""
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             yield connection
 
     async def connect(self) -> Tx:
         """A connection of its own outside the pool (LISTEN, NOTIFY), at the direct address; the caller closes."""
         return await psycopg.AsyncConnection.connect(
-            self.listen_url, autocommit=True, application_name="atelier-wakeups"
+            self.listen_url, autocommit=True, application_name="atelier-wakeups", connect_timeout=10
         )
+
+    async def _first_contact(self) -> None:
+        """The pool keeps the reasons of its failures to itself; this asks for one, and waits for a late server."""
+        reason: psycopg.Error | None = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                while reason is None or not any(words in str(reason) for words in FINAL):
+                    try:
+                        await (await psycopg.AsyncConnection.connect(self.url)).close()
+                    except psycopg.Error as error:
+                        reason = error
+                        await asyncio.sleep(0.2)
+                    else:
+                        return
+        raise SetupFailed(f"PostgreSQL does not answer at {self._place}: {reason or 'no reply'}") from reason
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Tx]:
+        """A connection that the server has not closed meanwhile: a restart costs a reconnect, not an error."""
+        while True:
+            async with self._pool.connection() as connection:
+                if not _hung_up(connection):
+                    yield connection
+                    return
+                await connection.close()
 
 
 async def _configure(connection: Tx) -> None:
@@ -71,6 +108,24 @@ async def _configure(connection: Tx) -> None:
     )
 
 
+def _hung_up(connection: Tx) -> bool:
+    """Whether the server closed this idle connection, seen without asking it anything (microseconds)."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    try:
+        while poll.poll(0):
+            connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
 def _without_password(url: str) -> str:
-    info = conninfo_to_dict(url)
+    try:
+        info = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise SetupFailed(
+            f"the database URL cannot be read ({str(error).strip()}):"
+            " write postgresql://user:password@host:5432/database"
+        ) from error
     return f"{info.get('host', 'localhost')}:{info.get('port', 5432)}/{info.get('dbname', '')}"
