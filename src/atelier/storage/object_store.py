@@ -165,7 +165,7 @@ def _attributes(content_type: str, filename: str | None) -> dict[str, str]:
     return attributes
 
 
-async def _chunks(key: str, answer: obstore.GetResult | None) -> AsyncIterator[bytes]:
+async def _chunks(key: str, answer: "obstore.GetResult | None") -> AsyncIterator[bytes]:
     if answer is None:
         return
     with _sorted_errors(key):
