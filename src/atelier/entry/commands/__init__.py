@@ -1,0 +1,1 @@
+"""One module per command: it reads its options, opens what it needs, calls one service, prints."""

@@ -1,0 +1,109 @@
+"""API keys: made here, shown once, listed without what makes them work, revoked at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from atelier.accounts import service as accounts
+from atelier.accounts import store
+from atelier.accounts.model import ApiKey, Role
+from atelier.entry.commands import process
+from atelier.entry.commands.options import AccountName, Script, State
+from atelier.entry.commands.printing import as_json, rows
+from atelier.entry.first_key import ACCOUNT
+from atelier.entry.state import database, secrets_of
+from atelier.kit.clock import rfc3339
+from atelier.kit.database import Tx
+from atelier.kit.errors import NotFound
+from atelier.kit.ids import AccountId, KeyId, parse_uuid
+
+keys = App(name="keys")
+
+
+@keys.command
+def create(
+    *,
+    account: Annotated[str, Parameter(help="Whose key; the account is made if there is none.")] = ACCOUNT,
+    role: Annotated[Role, Parameter(help="admin reaches the installation, member its account.")] = Role.MEMBER,
+    label: Annotated[str, Parameter(help="A word to know the key by.")] = "",
+    script: Script = False,
+    state: State = None,
+) -> None:
+    """Make a key and print it, this once."""
+    process.run(_create(account, role, label, script=script, state=state))
+
+
+@keys.command(name="list")
+def list_keys(*, account: AccountName = "", script: Script = False, state: State = None) -> None:
+    """List keys, oldest first, revoked ones too."""
+    process.run(_list(account, script=script, state=state))
+
+
+@keys.command
+def revoke(
+    key: Annotated[str, Parameter(help="The key's id, or its visible beginning.")], *, state: State = None
+) -> None:
+    """Revoke a key: within seconds it opens nothing any more."""
+    process.run(_revoke(key, state))
+
+
+async def _create(account: str, role: Role, label: str, *, script: bool, state: Path | None) -> None:
+    settings = process.start(state_dir=state)
+    async with database(settings, process.announce) as opened, opened.transaction() as tx:
+        owner = await accounts.ensure_account(tx, account)
+        made, plaintext = await accounts.create_key(tx, secrets_of(settings).pepper, owner.id, role, label)
+    if script:
+        as_json({**_row(made), "account": account, "key": plaintext})
+    else:
+        sys.stdout.write(f"{plaintext}\n")
+        sys.stderr.write(f"{role} key of account {account!r}; it is not shown again\n")
+
+
+async def _list(account: str, *, script: bool, state: Path | None) -> None:
+    settings = process.start(state_dir=state)
+    async with database(settings, process.announce) as opened, opened.transaction() as tx:
+        owner = await account_named(tx, account) if account else None
+        found = await accounts.list_keys(tx, owner)
+    rows([_row(key) for key in found], script=script, nothing="There is no key yet: atelier keys create")
+
+
+async def _revoke(key: str, state: Path | None) -> None:
+    settings = process.start(state_dir=state)
+    async with database(settings, process.announce) as opened, opened.transaction() as tx:
+        revoked = await accounts.revoke_key(tx, await _key_id(tx, key))
+    sys.stdout.write(f"revoked {revoked.prefix}… ({revoked.id})\n")
+
+
+async def _key_id(tx: Tx, named: str) -> KeyId:
+    if value := parse_uuid(named):
+        return KeyId(value)
+    found = [
+        key
+        for key in await accounts.list_keys(tx)
+        if len(named) >= len(key.prefix) and named.startswith(key.prefix)
+    ]
+    if len(found) != 1:
+        raise NotFound(f"no key begins with {named!r}: atelier keys list shows them")
+    return found[0].id
+
+
+async def account_named(tx: Tx, name: str) -> AccountId:
+    account = await store.account_named(tx, name)
+    if account is None:
+        raise NotFound(f"there is no account named {name!r}")
+    return account.id
+
+
+def _row(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": str(key.id),
+        "begins": f"{key.prefix}…",
+        "account": str(key.account_id),
+        "role": str(key.role),
+        "label": key.label,
+        "created": rfc3339(key.created_at),
+        "last_used": rfc3339(key.last_used_at) if key.last_used_at else None,
+        "revoked": rfc3339(key.revoked_at) if key.revoked_at else None,
+    }

@@ -1,0 +1,48 @@
+"""A process has settings, a log and one main coroutine; the first signal to stop ends it in order."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from atelier.entry import settings as all_settings
+from atelier.entry.settings import Settings
+from atelier.kit import log
+
+_log = structlog.get_logger(__name__)
+
+
+def start(**overrides: object) -> Settings:
+    """The settings, with the log set up by them; what the operator should know about them is in the log."""
+    settings = all_settings.load(**overrides)
+    log.configure(settings.log_level, settings.log_format)
+    for notice in all_settings.notices():
+        _log.warning("settings", notice=notice)
+    return settings
+
+
+def announce(sentence: str) -> None:
+    """Something that takes long, or went elsewhere than asked."""
+    _log.info("starting", note=sentence)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run until `main` ends, or until Ctrl-C or SIGTERM; then it is cancelled once, and may clean up."""
+    asyncio.run(_until_stopped(main))
+
+
+async def _until_stopped(main: Coroutine[Any, Any, None]) -> None:
+    stopping = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(main)
+
+        def stop() -> None:
+            if not stopping.is_set():
+                stopping.set()
+                work.cancel()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
