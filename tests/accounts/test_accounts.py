@@ -119,9 +119,8 @@ async def test_a_key_is_forgotten_in_time(database: Database) -> None:
         await authenticator.authenticate(plaintext)
 
 
-async def test_the_memory_of_keys_has_an_end(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "CACHE_SIZE", 2)
-    authenticator = accounts.Authenticator(database, PEPPER)
+async def test_the_memory_of_keys_has_an_end(database: Database) -> None:
+    authenticator = accounts.Authenticator(database, PEPPER, most=2)
 
     for _ in range(4):
         await authenticator.authenticate((await key_of(database))[1])

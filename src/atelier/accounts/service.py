@@ -87,10 +87,18 @@ class Authenticator:
     a new one works at once.
     """
 
-    def __init__(self, database: Database, pepper: bytes, *, remember_for: float = CACHE_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pepper: bytes,
+        *,
+        remember_for: float = CACHE_SECONDS,
+        most: int = CACHE_SIZE,
+    ) -> None:
         self._database = database
         self._pepper = pepper
         self._remember_for = remember_for
+        self._most = most
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
     async def authenticate(self, plaintext: str) -> Caller:
@@ -108,6 +116,6 @@ class Authenticator:
         return caller
 
     def _remember(self, digest: bytes, until: float, caller: Caller) -> None:
-        if len(self._known) >= CACHE_SIZE:
+        if len(self._known) >= self._most:
             del self._known[next(iter(self._known))]
         self._known[digest] = (until, caller)

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from atelier.dialects import health
+from atelier.dialects import files, health
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.openapi import document
 from atelier.dialects.problems import envelope
@@ -47,5 +47,6 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     handle_refusals(app, envelopes)
     app.include_router(health.router)
+    app.include_router(files.router)
     app.include_router(comfy_v2_api.router)
     return app

@@ -26,7 +26,22 @@ _WORDS = {
 
 _BEARER = {"type": "http", "scheme": "bearer", "description": "An API key of this installation."}
 
+_BINARY = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+
 Responses = dict[int | str, dict[str, Any]]
+
+FILE_ANSWERS: Responses = {
+    200: {"description": "The whole file.", **_BINARY},
+    206: {"description": "The part that Range asked for.", **_BINARY},
+    302: {"description": "The storage serves it at Location for a while."},
+    304: {"description": "The client has it: If-None-Match named its hash."},
+}
+
+FILE_HEADERS = [
+    {"name": "Range", "in": "header", "schema": {"type": "string", "examples": ["bytes=0-1023"]}},
+    {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}},
+    {"name": "If-Range", "in": "header", "schema": {"type": "string"}},
+]
 
 
 def refusals(model: type[BaseModel], *statuses: int) -> Responses:
@@ -40,9 +55,9 @@ def answer(status: int, model: type[BaseModel]) -> Responses:
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """A request body for an operation that parses its body itself."""
+    """For `openapi_extra` of an operation that parses its body itself."""
     reference = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"required": True, "content": {"application/json": {"schema": reference}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
 
 
 def document(app: FastAPI, models: Mapping[str, type[BaseModel]]) -> dict[str, Any]:

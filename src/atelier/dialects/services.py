@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 from atelier.accounts.service import Authenticator
 from atelier.dialects.links import LinkSigner
+from atelier.intake.service import Intake
 from atelier.jobs.service import Positions
 from atelier.kit.database import Database
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
+from atelier.storage.model import Storage
 
 MEGABYTE = 1_000_000
 
@@ -22,6 +24,8 @@ class Services:
 
     database: Database
     wakeups: Wakeups
+    storage: Storage
+    intake: Intake
     authenticator: Authenticator
     links: LinkSigner
     public_url: str | None = None

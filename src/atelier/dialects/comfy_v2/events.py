@@ -12,7 +12,8 @@ from atelier.jobs.model import Event, Job, JobState, Progress
 from atelier.kit import clock
 from atelier.kit.database import Tx
 from atelier.kit.http.answers import compact
-from atelier.kit.http.sse import KEEPALIVE, Emit, encode
+from atelier.kit.http.sse import KEEPALIVE, encode
+from atelier.kit.http.streamed import Emit
 from atelier.kit.ids import JobId
 
 KEEPALIVE_SECONDS = 10.0

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+from blake3 import blake3
 from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,15 +11,20 @@ from atelier.dialects.auth import Call, Known
 from atelier.dialects.comfy_v2 import parameters, schemas
 from atelier.dialects.comfy_v2.events import JobFeed
 from atelier.dialects.comfy_v2.listing import parse_listing
+from atelier.dialects.comfy_v2.submission import parse_idempotency_key, parse_submission
 from atelier.dialects.comfy_v2.wire import Speller
 from atelier.dialects.openapi import answer, refusals
 from atelier.dialects.problems import ErrorEnvelope
+from atelier.intake.service import Order
 from atelier.jobs import service as jobs
-from atelier.jobs.model import Job
+from atelier.jobs.model import IdempotencyKey, Job
 from atelier.kit.database import Tx
+from atelier.kit.http import bodies
 from atelier.kit.http.answers import json_response
 from atelier.kit.http.sse import EventStream
 from atelier.kit.ids import JobId, parse_uuid
+
+DIALECT = "comfy_v2"
 
 router = APIRouter(tags=["jobs"])
 
@@ -46,6 +52,30 @@ async def list_jobs(request: Request, call: Known) -> Response:
         )
         listed = [speller.listed(job, await call.services.positions.of(tx, job)) for job in page.jobs]
     return json_response({"jobs": listed, "next_cursor": page.next_cursor})
+
+
+@router.post(
+    "/jobs",
+    status_code=201,
+    responses=answer(201, schemas.Job) | refusals(ErrorEnvelope, 400, 402, 413, 422, 429),
+    openapi_extra=parameters.SUBMIT,
+)
+async def submit_job(request: Request, call: Known) -> Response:
+    """Accept a job: when this is answered it is durable, and it ends exactly once."""
+    key = parse_idempotency_key(request.headers.get("idempotency-key"))
+    body = await bodies.read(request, call.services.json_limit)
+    asked = parse_submission(body)
+    order = Order(
+        workflow=asked.workflow,
+        dialect=DIALECT,
+        metadata=asked.metadata,
+        secrets=asked.secrets,
+        idempotency=IdempotencyKey(key, blake3(body).digest()) if key else None,
+    )
+    job = await call.services.intake.submit(call.caller, order)
+    async with call.services.database.autocommit() as tx:
+        answered = await _spelled(tx, call, job)
+    return json_response(answered, 201, {"Location": answered["urls"]["self"]})
 
 
 @router.get("/jobs/{job_id}", responses=_JOB | refusals(ErrorEnvelope, 404))

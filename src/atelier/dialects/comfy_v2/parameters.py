@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from atelier.dialects.comfy_v2.schemas import NewJob
+from atelier.dialects.openapi import json_body
+
 LISTING: dict[str, Any] = {
     "parameters": [
         {
@@ -40,9 +43,41 @@ LISTING: dict[str, Any] = {
     ]
 }
 
+UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "description": "The fields come before the file.",
+                    "properties": {
+                        "content_type": {"type": "string", "examples": ["image/png"]},
+                        "file_path": {"type": "string", "examples": ["photo.png"]},
+                        "expected_hash": {"type": "string", "pattern": "^blake3:[0-9a-fA-F]{64}$"},
+                        "tags": {"type": "array", "items": {"type": "string"}},
+                        "file": {"type": "string", "format": "binary"},
+                    },
+                    "required": ["file"],
+                }
+            }
+        },
+    }
+}
+
+BY_HASH: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Known: from-hash will work for an hour."},
+    401: {"description": "No key, or one that opens nothing."},
+    404: {"description": "Unknown to this account."},
+    500: {"description": "A fault of ours."},
+    503: {"description": "The database is away."},
+}
+
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Single use within 24 hours: a second job under the same key is refused, never replayed.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
+
+SUBMIT: dict[str, Any] = {"parameters": [IDEMPOTENCY_KEY], **json_body(NewJob)}

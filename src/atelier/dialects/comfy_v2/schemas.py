@@ -116,7 +116,7 @@ class Asset(BaseModel):
     size_bytes: int
     content_type: str
     file_path: str | None
-    created_new: bool | None = None
+    created_new: bool | None
     created_at: dt.datetime
     url: str
     url_expires_at: dt.datetime

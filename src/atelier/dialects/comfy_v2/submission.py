@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from atelier.dialects.comfy_v2.labels import parse_metadata
 from atelier.kit.errors import Kind, Refusal
-from atelier.kit.http.bodies import is_object
+from atelier.kit.http.bodies import is_object, parse_object
 
 _FIELDS = frozenset({"workflow", "extra_data", "metadata", "webhook_url", "inputs"})
 _RESERVED = ("webhook_url", "inputs")
@@ -25,31 +25,24 @@ class ReservedField(Refusal):
     code: ClassVar[str] = "invalid_request"
 
 
-class InvalidWorkflow(Refusal):
-    kind: ClassVar[Kind] = Kind.UNPROCESSABLE
-    code: ClassVar[str] = "invalid_workflow"
-
-
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """`secrets` go to partner nodes and never into a log, a list or a picture."""
+    """`workflow` is still to be judged; `secrets` go to partner nodes and nowhere else."""
 
-    graph: dict[str, Any]
+    workflow: object
     metadata: dict[str, str]
     secrets: Mapping[str, str] | None
 
 
-def parse(body: Mapping[str, Any]) -> Submission:
-    """Raises InvalidRequest (400), ReservedField, InvalidWorkflow and MetadataInvalid (422)."""
-    _check_closed("The body", body, _FIELDS)
+def parse_submission(raw: bytes) -> Submission:
+    """Raises MalformedBody and InvalidRequest (400), ReservedField and MetadataInvalid (422)."""
+    body = parse_object(raw)
+    check_closed("The body", body, _FIELDS)
     for name in _RESERVED:
         if body.get(name) is not None:
             raise ReservedField(f"{name} is reserved and cannot be used yet.")
-    graph = body.get("workflow")
-    if not is_object(graph):
-        raise InvalidWorkflow("workflow must be a graph in API format: an object of nodes by id.")
     return Submission(
-        graph=graph,
+        workflow=body.get("workflow"),
         metadata=parse_metadata(body.get("metadata")),
         secrets=_secrets(body.get("extra_data")),
     )
@@ -69,7 +62,7 @@ def _secrets(extra_data: object) -> Mapping[str, str] | None:
         return None
     if not is_object(extra_data):
         raise InvalidRequest("extra_data must be an object.")
-    _check_closed("extra_data", extra_data, frozenset({_SECRET}))
+    check_closed("extra_data", extra_data, frozenset({_SECRET}))
     match extra_data.get(_SECRET):
         case None:
             return None
@@ -79,7 +72,8 @@ def _secrets(extra_data: object) -> Mapping[str, str] | None:
             raise InvalidRequest(f"extra_data.{_SECRET} must be a string of {_MAX_SECRET} characters at most.")
 
 
-def _check_closed(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+def check_closed(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raises InvalidRequest for a field that is not `known`: nobody should rely on what we ignore."""
     unknown = sorted(given.keys() - known)
     if unknown:
         raise InvalidRequest(

@@ -3,6 +3,8 @@
 import datetime as dt
 from typing import Any
 
+from atelier.assets.model import Asset
+from atelier.assets.rules import spell_hash
 from atelier.dialects.links import LinkSigner
 from atelier.jobs.model import Job, JobState, Output
 from atelier.kit import clock
@@ -61,6 +63,23 @@ class Speller:
             "url": link.url,
             "url_expires_at": clock.rfc3339(link.expires_at),
             "job_id": str(job_id),
+        }
+
+    def asset(self, asset: Asset, *, created_new: bool | None = None) -> dict[str, Any]:
+        """The Asset object; `created_new` is told where it was just recorded."""
+        link = self._signer.link(self._base, asset.id)
+        return {
+            "id": str(asset.id),
+            "hash": spell_hash(asset.hash),
+            "size_bytes": asset.size,
+            "content_type": asset.content_type,
+            "file_path": asset.file_path or None,
+            "created_new": created_new,
+            "created_at": clock.rfc3339(asset.created_at),
+            "url": link.url,
+            "url_expires_at": clock.rfc3339(link.expires_at),
+            "expires_at": _time(asset.expires_at),
+            "job_id": str(asset.job_id) if asset.job_id else None,
         }
 
     def _urls(self, job_id: JobId) -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar, TypeGuard, cast
 
 from starlette.requests import Request
 
@@ -26,6 +26,15 @@ class BodyTooLarge(Refusal):
     code: ClassVar[str] = "payload_too_large"
 
 
+def as_strings(value: object) -> list[str] | None:
+    """Parsed JSON as a list of strings; None when it is something else."""
+    if not isinstance(value, list):
+        return None
+    items = cast("list[object]", value)
+    strings = [item for item in items if isinstance(item, str)]
+    return strings if len(strings) == len(items) else None
+
+
 async def limited(request: Request, limit: int) -> AsyncIterator[bytes]:
     """The body in pieces, at most `limit` bytes of it. Raises BodyTooLarge as soon as that is known."""
     _check_declared(request, limit)
@@ -45,7 +54,12 @@ async def read(request: Request, limit: int) -> bytes:
 
 async def read_object(request: Request, limit: int) -> dict[str, Any]:
     """The body as a JSON object. Raises BodyTooLarge and MalformedBody."""
-    value = parse_json(await read(request, limit))
+    return parse_object(await read(request, limit))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """As parse_json, for what must be an object."""
+    value = parse_json(body)
     if not is_object(value):
         raise MalformedBody("The body must be a JSON object.")
     return value

@@ -3,20 +3,17 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable
+from collections.abc import Generator, Hashable
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fastapi.sse import format_sse_event
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
 
 from atelier.kit.errors import Kind, Refusal
+from atelier.kit.http.streamed import Emit, Source, Streamed, gone, until_first
 
 KEEPALIVE = b": keepalive\n\n"
-
-Emit = Callable[[bytes], Awaitable[None]]
-"""Sends encoded events; waits while the client does not read."""
 
 
 class TooManyStreams(Refusal):
@@ -56,48 +53,19 @@ class StreamSlots:
                 del self._open[owner]
 
 
-class EventStream(Response):
-    """Runs `source` with the means to emit, and stops it when the client goes or `closing` is set."""
+class EventStream(Streamed):
+    """Runs a source of encoded events, and stops it when the client goes or `closing` is set."""
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self,
-        source: Callable[[Emit], Awaitable[None]],
-        closing: asyncio.Event,
-        slot: AbstractContextManager[None],
-    ) -> None:
-        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        self._source = source
+    def __init__(self, source: Source, closing: asyncio.Event, slot: AbstractContextManager[None]) -> None:
+        super().__init__(source, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self._closing = closing
         self._slot = slot
-        del self.headers["content-length"]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-
-        async def emit(chunk: bytes) -> None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-
+    async def run(self, emit: Emit, receive: Receive) -> None:
         with self._slot:
-            await self._until_first(self._run(emit), _gone(receive), _set(self._closing))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _run(self, emit: Emit) -> None:
-        await self._source(emit)
-
-    @staticmethod
-    async def _until_first(*ways: Coroutine[Any, Any, None]) -> None:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(way) for way in ways]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            await until_first(self.work(emit), gone(receive), _set(self._closing))
 
 
 async def _set(event: asyncio.Event) -> None:
