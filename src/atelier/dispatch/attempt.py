@@ -67,6 +67,7 @@ class Attempt:
         self.cancel_asked = claim.canceling
         self.withdraw_asked = False
         self.submitted = adopted
+        self.timed_out = False
         self.started_at: float | None = None
         self.ended_at: float | None = None
         self.started_write: asyncio.Task[None] | None = None
@@ -168,6 +169,7 @@ class Attempt:
             if not self._due():
                 continue
             try:
+                await self._end_overdue_run()
                 end = await self._ask()
             except ComfyError as error:
                 self.host.trouble(str(error))
@@ -198,6 +200,8 @@ class Attempt:
     def _due(self) -> bool:
         if self._finished or self._doubtful or self.cancel_asked or self.withdraw_asked or not self.host.hears:
             return True
+        if self._overdue():
+            return True
         return clock.monotonic() - self._heard >= self.host.settings.silent_after
 
     async def _ask(self) -> End | None:
@@ -216,6 +220,16 @@ class Attempt:
             case sight:
                 self._lives(sight)
                 return None
+
+    async def _end_overdue_run(self) -> None:
+        """A run that takes longer than it may is interrupted, once, and exactly this prompt."""
+        if self.timed_out or not self._overdue():
+            return
+        await self.host.client.interrupt(self.prompt_id)
+        self.timed_out = self._stopped = True
+
+    def _overdue(self) -> bool:
+        return self.started_at is not None and clock.monotonic() - self.started_at > self.host.settings.run_timeout
 
     async def _stop(self) -> None:
         await self.host.client.delete([self.prompt_id])

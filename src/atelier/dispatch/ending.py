@@ -51,7 +51,7 @@ class Ending:
             case Success():
                 await self._collect(attempt, entry)
             case Interrupted():
-                await self._interrupted(attempt.claim)
+                await self._interrupted(attempt)
             case Failed(data):
                 await self._run_failed(attempt, dict(data))
 
@@ -110,6 +110,8 @@ class Ending:
             await self._retriable(attempt, Cause.SERVER_LOST, None, was_running=began)
         elif attempt.cancel_asked:
             await self._canceled(attempt.claim)
+        elif attempt.timed_out:
+            await self._interrupted(attempt)
         elif not began and (attempt.withdraw_asked or attempt.adopted):
             await self._in_transaction(lambda tx: jobs.withdraw(tx, attempt.claim))
         else:
@@ -140,9 +142,16 @@ class Ending:
         except ComfyError as error:
             attempt.host.trouble(str(error))
 
-    async def _interrupted(self, claim: Claim) -> None:
-        error = JobError("interrupted", "The run was interrupted on the server, not through Atelier.")
-        await self._failed(claim, Outcome.FAILED, error, None)
+    async def _interrupted(self, attempt: Attempt) -> None:
+        if attempt.timed_out:
+            limit = attempt.host.settings.run_timeout
+            error = JobError(
+                "timed_out", f"The run took longer than the {limit:g} s that it may, and was stopped."
+            )
+            await self._failed(attempt.claim, Outcome.TIMED_OUT, error, None)
+        else:
+            error = JobError("interrupted", "The run was interrupted on the server, not through Atelier.")
+            await self._failed(attempt.claim, Outcome.FAILED, error, None)
 
     async def _failed(self, claim: Claim, outcome: Outcome, error: JobError, evidence: Any) -> None:
         told = {"evidence": evidence} if evidence else None

@@ -16,6 +16,7 @@ class DispatchSettings:
     lost_after: float = 10.0
     poll_interval: float = 3.0
     silent_after: float = 5.0
+    run_timeout: float = 7200.0
     collect_at_once: int = 4
     output_limit: int = 2 * 1024**3
     drain: float = 5.0

@@ -1,7 +1,8 @@
 """What the rest of Atelier may ask of the fleet: name servers, list them, judge what they could run."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from atelier.fleet import store
@@ -72,16 +73,21 @@ async def add(
     return chosen
 
 
-async def follow_setting(
-    tx: Tx, urls: Collection[str], headers: Mapping[str, Mapping[str, str]], origin: Origin
-) -> list[ServerId]:
-    """Make the servers of this origin be exactly those named by the setting. `headers` by id or by address."""
-    ids: list[ServerId] = []
-    for url in map(normal_url, urls):
-        own = headers.get(url) or headers.get(id_from_url(url)) or {}
-        ids.append(await add(tx, url, headers=own, origin=origin))
-    await store.remove_others(tx, origin, ids)
-    return ids
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A server as a setting names it; an empty id is made of the address."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    id: str = ""
+
+
+async def follow_setting(tx: Tx, named: Sequence[Named], origin: Origin) -> list[ServerId]:
+    """Make the servers of this origin be exactly those named. Wake `fleet` after the commit. Gives their ids."""
+    await store.remove_others(tx, origin, [])
+    return [
+        await add(tx, one.url, server_id=one.id or None, headers=one.headers, origin=origin) for one in named
+    ]
 
 
 async def remove(tx: Tx, server_id: ServerId) -> None:

@@ -49,7 +49,7 @@ async def servers(tx: Tx) -> list[Server]:
 
 
 async def by_url(tx: Tx, url: str) -> Server | None:
-    rows = await tx.execute(f"SELECT {_COLUMNS} FROM servers s WHERE url = %s", (url,))  # noqa: S608 - fixed columns
+    rows = await tx.execute(f"SELECT {_COLUMNS} FROM servers s WHERE url = %s AND removed_at IS NULL", (url,))  # noqa: S608
     row = await rows.fetchone()
     return _server(row) if row else None
 

@@ -1,4 +1,4 @@
-"""The fleet as one process sees it, at most seconds old: servers and inventories, to judge graphs without a query."""
+"""The fleet as one process sees it, at most seconds old; it judges graphs without a query."""
 
 import asyncio
 from collections.abc import Iterator, Mapping

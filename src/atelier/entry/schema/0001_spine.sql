@@ -36,7 +36,7 @@ CREATE TABLE inventories (
 
 CREATE TABLE servers (
     id               text PRIMARY KEY,
-    url              text NOT NULL UNIQUE,
+    url              text NOT NULL,
     headers          jsonb NOT NULL DEFAULT '{}',
     enabled          boolean NOT NULL DEFAULT true,
     origin           text NOT NULL CHECK (origin IN ('setting', 'added', 'simulated')),
@@ -49,6 +49,7 @@ CREATE TABLE servers (
     health_reason    text NOT NULL DEFAULT '',
     health_at        timestamptz
 );
+CREATE UNIQUE INDEX servers_in_use ON servers (url) WHERE removed_at IS NULL;
 
 -- A lease's fence only grows. A claim locks this row FOR SHARE, a take-over updates it.
 CREATE TABLE leases (

@@ -1,0 +1,163 @@
+"""Each role is put together here from the settings and lives for as long as its context is open."""
+
+import contextlib
+import socket
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import aiohttp
+
+from atelier.accounts.service import Authenticator
+from atelier.comfy.client import Timeouts
+from atelier.dialects.app import create_app
+from atelier.dialects.links import LinkSigner
+from atelier.dialects.services import Services
+from atelier.dispatch.context import Context
+from atelier.dispatch.dispatcher import Dispatcher
+from atelier.dispatch.model import DispatchSettings
+from atelier.dispatch.pace import Pace
+from atelier.dispatch.telemetry import Telemetry
+from atelier.entry.api_server import ApiServer
+from atelier.entry.settings import Settings
+from atelier.entry.state import Secrets
+from atelier.fleet import service as fleet
+from atelier.fleet.model import Origin
+from atelier.fleet.view import FleetView
+from atelier.intake.service import Intake
+from atelier.jobs.service import QueueBounds
+from atelier.kit.background import background
+from atelier.kit.database import Database
+from atelier.kit.ids import DispatcherId, new_uuid
+from atelier.kit.wakeups import Wakeups
+from atelier.storage.model import Storage
+from atelier.storage.object_store import Credentials
+from atelier.storage.opening import open_storage
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What every role of one process stands on."""
+
+    settings: Settings
+    database: Database
+    secrets: Secrets
+    storage: Storage
+    wakeups: Wakeups
+    fleet: FleetView
+
+
+@contextlib.asynccontextmanager
+async def foundation(settings: Settings, database: Database, secrets: Secrets) -> AsyncGenerator[Foundation]:
+    """The wake-ups and the view of the fleet run for as long as the context is open."""
+    wakeups = Wakeups(database)
+    view = FleetView(database, wakeups)
+    await view.refresh()
+    ground = Foundation(settings, database, secrets, storage_of(settings), wakeups, view)
+    async with background() as tasks:
+        tasks.start(wakeups.run())
+        tasks.start(view.run())
+        yield ground
+
+
+def storage_of(settings: Settings) -> Storage:
+    """The named bucket or folder, else `files` in the state folder."""
+    credentials = Credentials(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key_id,
+        secret_key=settings.s3_secret_access_key.get_secret_value(),
+    )
+    return open_storage(settings.storage_url or str(settings.state_dir / "files"), credentials)
+
+
+async def register_servers(ground: Foundation, simulated: list[fleet.Named]) -> None:
+    """The servers that the settings name and those simulated now are in the fleet; former ones are not."""
+    settings = ground.settings
+    named = [fleet.Named(url, settings.headers_for(url, fleet.id_from_url(url))) for url in settings.comfyui_urls]
+    async with ground.database.transaction() as tx:
+        await fleet.follow_setting(tx, simulated, Origin.SIMULATED)
+        await fleet.follow_setting(tx, named, Origin.SETTING)
+    ground.wakeups.publish("fleet")
+
+
+@contextlib.asynccontextmanager
+async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[ApiServer]:
+    """The API on an open socket."""
+    settings = ground.settings
+    services = Services(
+        database=ground.database,
+        wakeups=ground.wakeups,
+        authenticator=Authenticator(ground.database, ground.secrets.pepper),
+        links=LinkSigner(ground.secrets.links, int(settings.link_ttl)),
+        storage=ground.storage,
+        intake=_intake(ground),
+        public_url=settings.public_url or None,
+        cors_origins=settings.cors_origins,
+        json_limit=settings.body_limit,
+        upload_limit=settings.upload_limit,
+    )
+    server = ApiServer(create_app(services), listener)
+    async with background() as tasks:
+        serving = tasks.start(server.run_until_stopped())
+        await server.ready()
+        try:
+            yield server
+        finally:
+            services.closing.set()
+            server.stop()
+            await serving
+
+
+def _intake(ground: Foundation) -> Intake:
+    settings = ground.settings
+    return Intake(
+        database=ground.database,
+        fleet=ground.fleet,
+        wakeups=ground.wakeups,
+        bounds=QueueBounds(settings.max_queued, settings.max_queued_per_account),
+        queue_ttl=settings.queue_ttl,
+        retention=settings.retention,
+    )
+
+
+@contextlib.asynccontextmanager
+async def dispatch(ground: Foundation) -> AsyncGenerator[Dispatcher]:
+    """A dispatcher; when the context ends it drains and hands its leases back."""
+    connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        context = Context(
+            me=DispatcherId(new_uuid()),
+            settings=dispatch_settings(ground.settings),
+            database=ground.database,
+            storage=ground.storage,
+            wakeups=ground.wakeups,
+            http=http,
+            telemetry=Telemetry(ground.database, ground.wakeups),
+            pace=Pace(ground.database),
+        )
+        dispatcher = Dispatcher(context)
+        async with background() as tasks:
+            tasks.start(dispatcher.run())
+            try:
+                yield dispatcher
+            finally:
+                await dispatcher.drain(ground.settings.drain)
+        await dispatcher.leave()
+
+
+def dispatch_settings(settings: Settings) -> DispatchSettings:
+    return DispatchSettings(
+        name=socket.gethostname(),
+        heartbeat=settings.lease_heartbeat,
+        expiry=settings.lease_expiry,
+        hold=settings.lease_hold,
+        lost_after=settings.lost_server_after,
+        poll_interval=settings.poll_interval,
+        run_timeout=settings.run_timeout,
+        output_limit=settings.output_limit,
+        timeouts=Timeouts(
+            connect=settings.connect_timeout,
+            read=settings.read_timeout,
+            idle_download=settings.download_timeout,
+        ),
+    )

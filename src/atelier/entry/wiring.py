@@ -1,0 +1,125 @@
+"""Whole assemblies: what runs together in one process, started in order and stopped in the opposite one."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import structlog
+
+from atelier.entry import periodic
+from atelier.entry.first_key import first_key
+from atelier.entry.listening import listen, url_of
+from atelier.entry.reachable import reach_servers
+from atelier.entry.roles import Foundation, api, dispatch, foundation, register_servers
+from atelier.entry.settings import Settings
+from atelier.entry.simulators import simulated
+from atelier.entry.state import Announce, database, secrets_of
+from atelier.fleet.model import Server
+from atelier.fleet.view import FleetView
+
+READY_SECONDS = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLink:
+    id: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An Atelier that can take jobs. `checkpoints` are the files that its servers could load, sorted."""
+
+    url: str
+    key: str
+    servers: tuple[ServerLink, ...]
+    checkpoints: tuple[str, ...]
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[Running]:
+    """Everything on one machine. Raises SetupFailed, and then nothing of it is left behind."""
+    listener = listen(settings.host, settings.port)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        for sentence in await reach_servers(settings):
+            announce(sentence)
+        opened = await stack.enter_async_context(database(settings, announce))
+        secrets = secrets_of(settings)
+        key = await first_key(settings, opened, secrets.pepper)
+        named = await stack.enter_async_context(simulated(settings, _how_many(settings)))
+        ground = await stack.enter_async_context(foundation(settings, opened, secrets))
+        await register_servers(ground, named)
+        await stack.enter_async_context(dispatch(ground))
+        await stack.enter_async_context(periodic.running(ground))
+        await stack.enter_async_context(api(ground, listener))
+        await _fleet_known(ground.fleet, announce)
+        yield Running(url_of(listener), key, _links(ground.fleet), _checkpoints(ground.fleet))
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, *, announce: Announce) -> AsyncGenerator[str]:
+    """The API alone. Gives the address."""
+    listener = listen(settings.host, settings.port)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        ground = await _ground(stack, settings, announce)
+        await stack.enter_async_context(api(ground, listener))
+        yield url_of(listener)
+
+
+@contextlib.asynccontextmanager
+async def dispatching(settings: Settings, *, announce: Announce) -> AsyncGenerator[None]:
+    """A dispatcher alone; servers that the settings name are registered."""
+    async with contextlib.AsyncExitStack() as stack:
+        ground = await _ground(stack, settings, announce)
+        if settings.comfyui_urls:
+            await register_servers(ground, [])
+        await stack.enter_async_context(dispatch(ground))
+        yield
+
+
+@contextlib.asynccontextmanager
+async def working(settings: Settings, *, announce: Announce) -> AsyncGenerator[None]:
+    """Background and periodic tasks alone."""
+    async with contextlib.AsyncExitStack() as stack:
+        ground = await _ground(stack, settings, announce)
+        await stack.enter_async_context(periodic.running(ground))
+        yield
+
+
+async def _ground(stack: contextlib.AsyncExitStack, settings: Settings, announce: Announce) -> Foundation:
+    opened = await stack.enter_async_context(database(settings, announce))
+    return await stack.enter_async_context(foundation(settings, opened, secrets_of(settings)))
+
+
+def _how_many(settings: Settings) -> int:
+    if settings.simulate is not None:
+        return settings.simulate
+    return 0 if settings.comfyui_urls else 2
+
+
+async def _fleet_known(fleet: FleetView, announce: Announce) -> None:
+    """Until every server that answers has told what it can run; one that is silent is not waited for."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not all(map(_told, fleet.servers)):
+                await asyncio.sleep(0.02)
+                await fleet.refresh()
+    except TimeoutError:
+        announce("some servers have not told yet what they can run: jobs for them wait")
+
+
+def _told(server: Server) -> bool:
+    return server.health != "unknown" and (server.inventory_digest is not None or server.health == "offline")
+
+
+def _links(fleet: FleetView) -> tuple[ServerLink, ...]:
+    return tuple(ServerLink(server.id, server.url) for server in fleet.servers)
+
+
+def _checkpoints(fleet: FleetView) -> tuple[str, ...]:
+    return tuple(sorted({name for inventory in fleet.inventories() for name in inventory.checkpoints()}))
