@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]  # ships no types
 import pytest
-from botocore.config import Config
+from botocore.config import Config  # type: ignore[import-untyped]  # ships no types
 from moto.server import ThreadedMotoServer
 
 from atelier.storage import Credentials, Storage, open_storage

@@ -169,6 +169,14 @@ def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> Non
         open_storage(str(tmp_path / "file" / "files"))
 
 
+async def test_a_folder_may_wait_for_the_disk(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path), sync=True)
+
+    await put(storage, "blobs/synced", b"x")
+
+    assert await storage.head("blobs/synced") == 1
+
+
 def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
     storage = open_storage(f"{(tmp_path / 'two words').as_uri()}")
 

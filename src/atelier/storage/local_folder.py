@@ -1,7 +1,7 @@
-"""A folder as storage: files are written aside, synced and moved into place, so a key is whole or not there.
+"""A folder as storage: files are written aside and moved into place, so a key is whole or not there.
 
 Plain file calls rather than obstore's LocalStore: that one costs 1.3 ms to read a 300 KB file where one read
-costs 0.1 ms, does not sync before it renames, and cannot take a finished file by moving it.
+costs 0.1 ms, cannot sync, and cannot take a finished file by moving it.
 """
 
 import datetime as dt
@@ -26,10 +26,16 @@ _KEY = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 
 
 class LocalFolder:
-    """Keys are files below `folder`, which is made (mode 0700) when it is not there."""
+    """Keys are files below `folder`, which is made (mode 0700) when it is not there.
 
-    def __init__(self, folder: Path) -> None:
+    The kernel writes back on its own time: a killed process loses nothing, a power cut may lose the files of the
+    last seconds, which then read as missing. With `sync` a put waits for the disk: measured 8 ms (p99 38) instead
+    of 0.4 ms for 300 KB.
+    """
+
+    def __init__(self, folder: Path, *, sync: bool = False) -> None:
         self._folder = folder.absolute()
+        self._sync = sync
         self._spool = self._folder / SPOOL
         try:
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,19 +51,19 @@ class LocalFolder:
     async def put(self, key: str, content: Content, *, content_type: str, filename: str | None = None) -> None:
         """The folder keeps bytes only: type and name are served from the record."""
         del content_type, filename
-        aside = self._spool / uuid.uuid4().hex
+        aside, target = self._spool / uuid.uuid4().hex, self._path(key)
         try:
             if isinstance(content, bytes):
-                await self._do(key, _write_whole, aside, content, self._path(key))
+                await self._do(key, _write_whole, aside, content, target, self._sync)
             else:
                 await self._append(key, aside, content)
-                await self._do(key, _move, aside, self._path(key))
+                await self._do(key, _move, aside, target, self._sync)
         finally:
             aside.unlink(missing_ok=True)
 
     async def adopt(self, key: str, file: Path, *, content_type: str, filename: str | None = None) -> None:
         del content_type, filename
-        await self._do(key, _move, file, self._path(key))
+        await self._do(key, _move, file, self._path(key), self._sync)
 
     async def get(self, key: str, part: Slice | None = None) -> Body:
         """Nothing stays open between two chunks: a reader that goes away leaves nothing behind."""
@@ -132,31 +138,26 @@ def _read(path: Path, start: int, stop: int) -> bytes:
 
 
 def _append(path: Path, chunk: bytes) -> None:
-    with path.open("ab", buffering=0) as file:
-        _write(file.fileno(), chunk)
+    with path.open("ab") as file:
+        file.write(chunk)
 
 
-def _write(fd: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(fd, view) :]
+def _write_whole(aside: Path, content: bytes, target: Path, sync: bool) -> None:  # noqa: FBT001 - runs in a thread
+    aside.write_bytes(content)
+    _move(aside, target, sync)
 
 
-def _write_whole(aside: Path, content: bytes, target: Path) -> None:
-    with aside.open("xb", buffering=0) as file:
-        _write(file.fileno(), content)
-    _move(aside, target)
-
-
-def _move(aside: Path, target: Path) -> None:
-    """Sync the bytes, then give them their name, then sync the name: after a power cut it is all or nothing."""
-    _sync(aside)
+def _move(aside: Path, target: Path, sync: bool) -> None:  # noqa: FBT001 - runs in a thread, by position
+    """Give the bytes their name; with `sync` the bytes are on the disk before, and their name after."""
+    if sync:
+        _sync(aside)
     try:
         aside.replace(target)
     except FileNotFoundError:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.replace(target)
-    _sync(target.parent)
+    if sync:
+        _sync(target.parent)
 
 
 def _sync(path: Path) -> None:
