@@ -6,13 +6,15 @@ from typing import Any, cast
 from atelier.comfy.assets import AssetReference, MalformedAsset, assets_in, place_assets
 from atelier.comfy.bounds import DEFAULT_LIMITS, Limits, check_bounds
 from atelier.comfy.digests import canonical, digest, shape_digest
-from atelier.comfy.links import Graph, Link, links, longest_chain, sources
-from atelier.comfy.prefixes import LoaderInput, loader_inputs, rewrite_prefixes
+from atelier.comfy.effort import key_work, longest_chain, order, size
+from atelier.comfy.links import Graph, Link, links, raw_links, sources
+from atelier.comfy.prefixes import LoaderInput, loader_inputs, rewrite_prefixes, stays_inside
 from atelier.comfy.refusals import (
     InvalidWorkflow,
     WorkflowFormatUi,
     broken_input,
     broken_node,
+    too_big,
     top_error,
 )
 
@@ -48,12 +50,12 @@ def parse(document: object, limits: Limits = DEFAULT_LIMITS) -> Graph:
     if not table:
         raise InvalidWorkflow(top_error("prompt_no_outputs", "Prompt has no outputs"))
     if len(table) > limits.nodes:
-        details = f"{len(table)} nodes; {limits.nodes} are allowed"
-        raise InvalidWorkflow(top_error("invalid_prompt", "The workflow is too big:", details))
+        raise too_big(f"{len(table)} nodes; {limits.nodes} are allowed")
     check_bounds(table, limits)
     graph = {_node_id(key): _node(str(key), value) for key, value in table.items()}
     _check_links(graph)
-    _check_chains(graph, limits)
+    _check_effort(graph, limits)
+    _check_files(graph)
     return graph
 
 
@@ -77,6 +79,7 @@ def _node_id(key: object) -> str:
 
 
 def _node(node_id: str, value: object) -> dict[str, Any]:
+    """The node without `is_changed`: servers write it into graphs, and take one that is there as their own."""
     if not isinstance(value, dict):
         raise broken_node(node_id, "Cannot execute because a node is not an object.")
     node = cast("dict[str, Any]", value)
@@ -85,41 +88,59 @@ def _node(node_id: str, value: object) -> dict[str, Any]:
         message = "Cannot execute because a node is missing the class_type property."
         raise broken_node(node_id, message, "missing_node_type")
     inputs = node.get("inputs")
-    if not isinstance(inputs, dict) or not all(
-        isinstance(name, str) for name in cast("dict[object, object]", inputs)
-    ):
+    if not isinstance(inputs, dict) or not _all_text(cast("dict[object, object]", inputs)):
         raise broken_node(node_id, "Cannot execute because a node is missing the inputs property.")
-    return node
+    return {key: member for key, member in node.items() if key != "is_changed"}
+
+
+def _all_text(table: Mapping[object, object]) -> bool:
+    return all(isinstance(key, str) for key in table)
 
 
 def _check_links(graph: Graph) -> None:
-    for link in links(graph):
-        if link.source not in graph:
-            raise _bad_link(graph, link, f"node {link.source[:200]!r} is not in the workflow")
-        output = graph[link.target]["inputs"][link.name][1]
-        if output != link.output or isinstance(output, bool | float) or output < 0:
-            raise _bad_link(graph, link, f"{output!r} is not the number of an output")
+    for target, name, (source, output) in raw_links(graph):
+        if source not in graph:
+            raise _bad_link(graph, target, name, f"node {source[:200]!r} is not in the workflow")
+        if not isinstance(output, int) or isinstance(output, bool) or output < 0:
+            raise _bad_link(graph, target, name, f"{output!r} is not the number of an output")
 
 
-def _bad_link(graph: Graph, link: Link, why: str) -> InvalidWorkflow:
-    value = graph[link.target]["inputs"][link.name]
+def _bad_link(graph: Graph, target: str, name: str, why: str) -> InvalidWorkflow:
     error = top_error(
         "bad_linked_input",
         "Bad linked input, must be a length-2 list of [node_id, slot_index]",
-        f"{link.name}: {why}",
-        input_name=link.name,
+        f"{name}: {why}",
+        input_name=name,
         input_config=None,
-        received_value=value,
+        received_value=graph[target]["inputs"][name],
     )
-    return broken_input(link.target, graph[link.target]["class_type"], error)
+    return broken_input(target, graph[target]["class_type"], error)
 
 
-def _check_chains(graph: Graph, limits: Limits) -> None:
-    longest, stuck = longest_chain(sources(graph))
-    if stuck:
-        some = sorted(stuck)[:20]
+def _check_effort(graph: Graph, limits: Limits) -> None:
+    feeds = sources(graph)
+    found = order(feeds)
+    if found.stuck:
+        some = sorted(found.stuck)[:20]
         error = top_error("dependency_cycle", "Dependency cycle detected", ", ".join(some), cycle_nodes=some)
         raise InvalidWorkflow(error)
+    longest = longest_chain(feeds, found.placed)
     if longest > limits.chain:
-        details = f"{longest} nodes feed one another in a row; {limits.chain} are allowed"
-        raise InvalidWorkflow(top_error("invalid_prompt", "The workflow is too big:", details))
+        raise too_big(f"{longest} nodes feed one another in a row; {limits.chain} are allowed")
+    sizes = {node_id: size(node["inputs"]) for node_id, node in graph.items()}
+    if sum(sizes.values()) * len(graph) > limits.work and key_work(feeds, found.placed, sizes) > limits.work:
+        raise too_big("its nodes depend on one another in too many ways; split it into several")
+
+
+def _check_files(graph: Graph) -> None:
+    for loaded in loader_inputs(graph):
+        if not stays_inside(loaded.value):
+            details = f"{loaded.name} - Invalid file: {loaded.value[:200]}"
+            error = top_error(
+                "custom_validation_failed",
+                "Custom validation failed for node",
+                details,
+                input_name=loaded.name,
+                received_value=loaded.value[:200],
+            )
+            raise broken_input(loaded.node_id, loaded.class_type, error)

@@ -1,11 +1,13 @@
-"""Who feeds whom in a graph: links as ComfyUI sees them, and the order that they force."""
+"""Who feeds whom in a graph: links as ComfyUI sees them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 Graph = dict[str, dict[str, Any]]
 """`{node_id: {"class_type": str, "inputs": {name: value}, …}}`: what parse() lets through."""
+
+WRAPPED = "__value__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,29 @@ class Link:
 
 
 def links(graph: Graph) -> Iterator[Link]:
-    """Every link, in the graph's order."""
+    """Every link, in the graph's order; only for graphs whose links parse() has checked."""
+    for target, name, (source, output) in raw_links(graph):
+        yield Link(target, name, source, int(output))
+
+
+def raw_links(graph: Graph) -> Iterator[tuple[str, str, tuple[str, float]]]:
+    """`(node, input, (source, output))` as the document has them, whatever number the output is."""
     for node_id, node in graph.items():
         for name, value in cast("dict[str, object]", node["inputs"]).items():
-            if is_link(value):
-                source, output = cast("tuple[str, float]", value)
-                yield Link(node_id, name, source, int(output))
+            inner = unwrapped(value)
+            if is_link(inner):
+                source, output = cast("tuple[str, float]", inner)
+                yield node_id, name, (source, output)
+
+
+def unwrapped(value: object) -> object:
+    """What a server makes of a value while it validates: it takes lists out of `{"__value__": […]}`.
+
+    It then runs the list as a link, which killed its prompt thread when the node was not there (measured on
+    0.3.64), so for us a wrapped link is a link.
+    """
+    table = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    return table.get(WRAPPED, value)
 
 
 def is_link(value: object) -> bool:
@@ -39,32 +58,6 @@ def is_link(value: object) -> bool:
 def sources(graph: Graph) -> dict[str, set[str]]:
     """`{node_id: the nodes that feed it}`."""
     table: dict[str, set[str]] = {node_id: set() for node_id in graph}
-    for link in links(graph):
-        table[link.target].add(link.source)
+    for target, _, (source, _) in raw_links(graph):
+        table[target].add(source)
     return table
-
-
-def longest_chain(feeds: Mapping[str, set[str]]) -> tuple[int, frozenset[str]]:
-    """The number of nodes in the longest chain, and the nodes in a cycle or behind one."""
-    waiting = {node_id: len(feeders) for node_id, feeders in feeds.items()}
-    fed: dict[str, list[str]] = {node_id: [] for node_id in feeds}
-    for node_id, feeders in feeds.items():
-        for feeder in feeders:
-            fed[feeder].append(node_id)
-    depth = dict.fromkeys(feeds, 1)
-    ready = [node_id for node_id, count in waiting.items() if count == 0]
-    placed = 0
-    while ready:
-        node_id = ready.pop()
-        placed += 1
-        for after in fed[node_id]:
-            depth[after] = max(depth[after], depth[node_id] + 1)
-            waiting[after] -= 1
-            if waiting[after] == 0:
-                ready.append(after)
-    stuck = (
-        frozenset(node_id for node_id, count in waiting.items() if count)
-        if placed < len(feeds)
-        else frozenset[str]()
-    )
-    return max(depth.values(), default=0), stuck

@@ -1,11 +1,12 @@
 """Names of files in a graph: where outputs go, and which inputs name files of the server."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
-from atelier.comfy.links import Graph
+from atelier.comfy.links import Graph, unwrapped
 
 PREFIX_INPUT = "filename_prefix"
 _LOADED = {
@@ -19,6 +20,7 @@ _LOADED = {
     "Load3D": ("model_file",),
     "LoadLatent": ("latent",),
 }
+NO_CATALOGUE: Mapping[str, Any] = MappingProxyType({})
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -32,17 +34,48 @@ class LoaderInput:
     value: str
 
 
-def loader_inputs(graph: Graph) -> list[LoaderInput]:
-    """The inputs of the known file loaders that are given as text."""
-    return list(_loader_inputs(graph))
+def loader_inputs(graph: Graph, object_info: Mapping[str, Any] = NO_CATALOGUE) -> list[LoaderInput]:
+    """The inputs that name files and are given as text.
+
+    Those are the inputs of the known loaders, and all that a server's catalogue marks as uploads
+    (`image_upload`, `video_upload`, …).
+    """
+    return list(_loader_inputs(graph, object_info))
 
 
-def _loader_inputs(graph: Graph) -> Iterator[LoaderInput]:
+def _loader_inputs(graph: Graph, object_info: Mapping[str, Any]) -> Iterator[LoaderInput]:
     for node_id, node in graph.items():
-        for name in _LOADED.get(node["class_type"], ()):
-            value = node["inputs"].get(name)
+        class_type = node["class_type"]
+        for name in sorted({*_LOADED.get(class_type, ()), *_uploads(object_info.get(class_type))}):
+            value = unwrapped(node["inputs"].get(name))
             if isinstance(value, str):
-                yield LoaderInput(node_id, node["class_type"], name, value)
+                yield LoaderInput(node_id, class_type, name, value)
+
+
+def _uploads(info: object) -> Iterator[str]:
+    """The names of inputs whose options say that the editor offers an upload for them."""
+    groups = _table(_table(info).get("input"))
+    for group in ("required", "optional"):
+        for name, declared in _table(groups.get(group)).items():
+            match declared:
+                case [_, options, *_] if any(key.endswith("_upload") for key in _table(options)):
+                    yield name
+                case _:
+                    continue
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def stays_inside(value: str) -> bool:
+    """Whether a file's name stays in its folder.
+
+    A server joins names without a look at them: `/dev/zero` in a loader, even in one that nothing uses, is read
+    without end, and `../` reaches other folders' files.
+    """
+    parts = value.replace("\\", "/").split("/")
+    return ".." not in parts and not value.startswith(("/", "\\", "~")) and not _DRIVE.match(value)
 
 
 def rewrite_prefixes(graph: Graph, prefix: str) -> Graph:

@@ -37,6 +37,11 @@ def top_error(kind: str, message: str, details: str = "", **extra_info: object) 
     return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
 
 
+def too_big(details: str) -> InvalidWorkflow:
+    """More of something than a server can take."""
+    return InvalidWorkflow(top_error("invalid_prompt", "The workflow is too big:", details))
+
+
 def broken_node(node_id: str, message: str, kind: str = "invalid_prompt") -> InvalidWorkflow:
     """One node is no node: ComfyUI says so at the top, with `Node ID '#id'`."""
     return InvalidWorkflow(top_error(kind, message, f"Node ID '#{node_id[:200]}'", node_id=node_id[:200]))
