@@ -1,0 +1,1 @@
+"""What each node class does: a function from a call to what the node made."""

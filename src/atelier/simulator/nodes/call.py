@@ -1,0 +1,115 @@
+"""A node is called with its inputs as values and with what the server offers it; it returns what it made."""
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+from atelier.simulator.config import SimulatorConfig
+from atelier.simulator.faults import Faults
+from atelier.simulator.folders import Folders
+from atelier.simulator.memory import ModelMemory
+from atelier.simulator.pictures import Picture
+
+Pictures: TypeAlias = tuple[Picture, ...]
+T = TypeVar("T")
+
+
+class Interrupted(Exception):  # noqa: N818 - it is an order, not an error
+    """Somebody asked for the running prompt to stop."""
+
+
+class NodeFailed(Exception):  # noqa: N818 - it becomes an execution_error
+    """A failure that a real server would report under another type name, such as torch.OutOfMemoryError."""
+
+    def __init__(self, exception_type: str, message: str) -> None:
+        super().__init__(message)
+        self.exception_type = exception_type
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A value that stops everything downstream; with words it is reported as an error (ExecutionBlocker)."""
+
+    message: str | None
+
+
+class Watcher(Protocol):
+    """Where a node's progress goes. `value` of `maximum` is done; `preview` is an encoded image."""
+
+    def __call__(
+        self, value: float, maximum: float, preview: bytes | None = None, mime: str = "image/jpeg"
+    ) -> None: ...
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What all nodes of one server share."""
+
+    config: SimulatorConfig
+    folders: Folders
+    memory: ModelMemory
+    faults: Faults
+    interrupt: threading.Event = field(default_factory=threading.Event)
+    drawn: Callable[[str, str], None] = lambda _prompt_id, _what: None
+    temp_prefixes: dict[str, str] = field(default_factory=dict[str, str])
+
+    def sleep(self, seconds: float) -> None:
+        """Work for so long; raises Interrupted as soon as somebody asks."""
+        slow = self.faults.use("slow") if self.faults.is_on("slow") else None
+        if slow is not None:
+            seconds = seconds * slow.factor + slow.delay
+        if self.interrupt.wait(seconds) if seconds > 0 else self.interrupt.is_set():
+            raise Interrupted
+
+    def temp_prefix(self, node_id: str) -> str:
+        """The random part of a preview's name, made once for each node id (recorded: `_temp_`, five letters)."""
+        letters = "abcdefghijklmnopqrstupvxyz"
+        made = "_temp_" + "".join(random.choices(letters, k=5))  # noqa: S311 - a name, not a secret
+        return self.temp_prefixes.setdefault(node_id, made)
+
+
+@dataclass(slots=True)
+class Call:
+    """One execution of one node."""
+
+    shop: Workshop
+    prompt_id: str
+    node_id: str
+    inputs: Mapping[str, Any]
+    graph: Mapping[str, Any]
+    extra_pnginfo: Mapping[str, Any]
+    watch: Watcher
+
+    def get(self, name: str, kind: type[T]) -> T:
+        """The input as what it must be. A wrong value (a text where an image is due) fails the node."""
+        value = self.inputs[name]
+        if not isinstance(value, kind):
+            msg = f"{type(value).__name__!r} object cannot be used as {kind.__name__}"
+            raise TypeError(msg)
+        return value
+
+    def int(self, name: str) -> "int":
+        return self.get(name, int)
+
+    def float(self, name: str) -> "float":
+        return self.get(name, float)
+
+    def text(self, name: str) -> str:
+        return self.get(name, str)
+
+    def pictures(self, name: str) -> Pictures:
+        """A batch of images or masks."""
+        return cast("Pictures", self.get(name, tuple))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The outputs of a node in order, and what it shows in history and `executed`."""
+
+    outputs: tuple[Any, ...] = ()
+    ui: dict[str, Any] | None = None
+
+
+Node: TypeAlias = Callable[[Call], Made]
