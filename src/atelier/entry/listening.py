@@ -16,7 +16,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _refused(host, port, error) from error
+        raise refused(host, port, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -24,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise _refused(host, port, error) from error
+        raise refused(host, port, error) from error
     return listener
 
 
@@ -35,7 +35,8 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def _refused(host: str, port: int, error: OSError) -> SetupFailed:
+def refused(host: str, port: int, error: OSError) -> SetupFailed:
+    """What to do about an address that cannot be listened on."""
     if isinstance(error, socket.gaierror):
         return SetupFailed(f"{host!r} is no address of this machine: let ATELIER_HOST be 127.0.0.1 or 0.0.0.0")
     match error.errno:

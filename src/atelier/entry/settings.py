@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         10, description="Without a renewal for this long, a dispatcher lets its servers go."
     )
     lease_expiry: Seconds = Field(15, description="Without a renewal for this long, others may take its servers.")
-    drain: Seconds = Field(8, le=600, description="How long a stopping process may take to end what it does.")
+    drain: Seconds = Field(5, le=600, description="How long a stopping process may take to end what it does.")
 
     # What is written down
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -195,6 +195,11 @@ def notices(environ: Mapping[str, str] | None = None) -> Sequence[str]:
     ours = {variable(name) for name in Settings.model_fields} | OF_THE_RUN_SCRIPT
     told += [_unknown(name, ours) for name in sorted(environ) if name.startswith(PREFIX) and name not in ours]
     return told
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a program that we start: ours, and `more`."""
+    return {**os.environ, **more}  # noqa: TID251 - this is the one home
 
 
 def variable(field: str) -> str:

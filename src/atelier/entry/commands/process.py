@@ -14,10 +14,14 @@ from atelier.kit import log
 _log = structlog.get_logger(__name__)
 
 
-def start(**overrides: object) -> Settings:
-    """The settings, with the log set up by them; what the operator should know about them is in the log."""
+def start(*, quiet: bool = False, **overrides: object) -> Settings:
+    """The settings, with the log set up by them; what the operator should know about them is in the log.
+
+    `quiet` logs warnings only, unless a level is set: somebody looks at something nicer than a log.
+    """
     settings = all_settings.load(**overrides)
-    log.configure(settings.log_level, settings.log_format)
+    level = "warning" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
+    log.configure(level, settings.log_format)
     for notice in all_settings.notices():
         _log.warning("settings", notice=notice)
     return settings

@@ -1,0 +1,96 @@
+"""The demo is everything that `up` starts, one picture that the official SDK asks for, and what to try next."""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from atelier.entry.settings import Settings, child_environment
+from atelier.entry.wiring import Running, running
+from atelier.kit.clock import monotonic
+from atelier.kit.errors import SetupFailed
+
+PICTURE_SECONDS = 900.0
+STOP_SECONDS = 3.0
+GRAPH = (
+    '{"workflow": {"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1,'
+    ' "color": 16711680}}, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0],'
+    ' "filename_prefix": "red"}}}}'
+)
+
+
+async def show(settings: Settings, out: Path, *, once: bool) -> None:
+    """Start, make a picture into `out`, tell; then stay until stopped, or end when `once`. Raises SetupFailed."""
+    if importlib.util.find_spec("comfy_sdk") is None:
+        raise SetupFailed(
+            "the demo needs the official SDK: pip install 'atelier[demo]', or start it with ./run demo"
+        )
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    began = monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        with console.status("Starting PostgreSQL, servers, a dispatcher and the API"):
+            atelier = await stack.enter_async_context(running(settings, announce=console.print))
+        console.print(f"started  Atelier, in {monotonic() - began:.1f} s")
+        for server in atelier.servers:
+            console.print(f"server   {server.id} at {server.url}")
+        await _first_picture(atelier, out)
+        console.print(_what_next(settings, atelier))
+        if not once:
+            console.print("\nAtelier stays up; Ctrl-C stops it.")
+            await asyncio.Event().wait()
+
+
+async def _first_picture(atelier: Running, out: Path) -> None:
+    """In a process of its own, as the SDK's users run it: the address and the key come from its environment."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "atelier.entry.first_picture", "--out", str(out)),
+        *(("--checkpoint", atelier.checkpoints[0]) if atelier.checkpoints else ()),
+        env=child_environment(COMFY_BASE_URL=atelier.url, COMFY_API_KEY=atelier.key),
+    )
+    try:
+        async with asyncio.timeout(PICTURE_SECONDS):
+            code = await process.wait()
+    except TimeoutError as error:
+        raise SetupFailed(f"there was no picture after {PICTURE_SECONDS:.0f} s: see atelier jobs list") from error
+    finally:
+        await _end(process)
+    if code:
+        raise SetupFailed("the first picture could not be made; the reason stands above")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _what_next(settings: Settings, atelier: Running) -> str:
+    command = os.path.relpath(Path(sys.executable).with_name("atelier"))
+    state = os.path.relpath(settings.state_dir)
+    return f"""\
+address  {atelier.url}
+key      {atelier.key}
+
+Three things to try next, in another terminal:
+
+  1. curl: a red square
+     curl -s {atelier.url}/api/v2/jobs -H 'Authorization: Bearer {atelier.key}' \\
+       -H 'Content-Type: application/json' -d '{GRAPH}'
+
+  2. the official SDK, in Python
+     export COMFY_BASE_URL={atelier.url} COMFY_API_KEY={atelier.key}
+     {os.path.relpath(sys.executable)} -c 'from comfy_sdk import Comfy; print(*Comfy().list_jobs(), sep="\\n")'
+
+  3. the jobs, the servers and the keys, as their operator
+     {command} jobs list --state {state}; {command} servers list --state {state}"""
