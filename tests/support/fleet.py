@@ -41,7 +41,10 @@ QUICK = DispatchSettings(
 def picture(color: int = 0, *, width: int = 32, prefix: str = "test") -> dict[str, Any]:
     """EmptyImage -> SaveImage: runs everywhere."""
     return {
-        "1": {"class_type": "EmptyImage", "inputs": {"width": width, "height": 32, "batch_size": 1, "color": color}},
+        "1": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": width, "height": 32, "batch_size": 1, "color": color},
+        },
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": prefix}},
     }
 
@@ -56,8 +59,15 @@ def sampled(seed: int = 1, steps: int = 4, checkpoint: str = "simulated_xl.safet
         "5": {
             "class_type": "KSampler",
             "inputs": {
-                "model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0],
-                "seed": seed, "steps": steps, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal",
+                "model": ["1", 0],
+                "positive": ["2", 0],
+                "negative": ["3", 0],
+                "latent_image": ["4", 0],
+                "seed": seed,
+                "steps": steps,
+                "cfg": 7.0,
+                "sampler_name": "euler",
+                "scheduler": "normal",
                 "denoise": 1.0,
             },
         },

@@ -106,6 +106,7 @@ async def _fleet_known(fleet: FleetView, announce: Announce) -> None:
     """Until every server that answers has told what it can run; one that is silent is not waited for."""
     try:
         async with asyncio.timeout(READY_SECONDS):
+            await fleet.refresh()
             while not all(map(_told, fleet.servers)):
                 await asyncio.sleep(0.02)
                 await fleet.refresh()
