@@ -6,13 +6,12 @@ is never used again, so a late removal cannot meet bytes that were stored anew.
 
 import contextlib
 import datetime as dt
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from atelier.assets.model import Collected
 from atelier.assets.store import removals
 from atelier.kit import clock
-from atelier.kit.database import Database, Tx
+from atelier.kit.database import Database
 from atelier.storage.model import Storage
 from atelier.storage.threads import in_thread
 
@@ -25,21 +24,30 @@ async def collect(database: Database, storage: Storage, *, wait: dt.timedelta = 
 
     Any number of processes may do it at once, and be killed at any point. Times are the database's.
     """
-    expired = await _repeat(database, lambda tx: removals.expire(tx, BATCH))
-    async with database.transaction() as tx:
-        await removals.forget_pins(tx)
-    dropped = await _repeat(database, lambda tx: removals.drop(tx, BATCH, wait))
+    expired = await _expire(database)
+    dropped = await _drop(database, wait)
     removed = await _remove(database, storage)
     swept = await in_thread(_sweep, storage.spool, wait.total_seconds())
     return Collected(expired, dropped, removed, swept)
 
 
-async def _repeat(database: Database, step: Callable[[Tx], Awaitable[tuple[int, int]]]) -> int:
-    """Short transactions until one has looked at nothing more. A step gives (looked at, done)."""
+async def _expire(database: Database) -> int:
     total = 0
     while True:
         async with database.transaction() as tx:
-            looked, done = await step(tx)
+            done = await removals.expire(tx, BATCH)
+        total += done
+        if done == 0:
+            return total
+
+
+async def _drop(database: Database, wait: dt.timedelta) -> int:
+    async with database.transaction() as tx:
+        await removals.forget_pins(tx)
+    total = 0
+    while True:
+        async with database.transaction() as tx:
+            looked, done = await removals.drop(tx, BATCH, wait)
         total += done
         if looked < BATCH:
             return total

@@ -17,7 +17,7 @@ from atelier.kit.database import Database, Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.http.ranges import Slice
 from atelier.kit.ids import AccountId, AssetId, JobId, new_uuid
-from atelier.storage.model import Body, Storage
+from atelier.storage.model import Body, ContentMissing, Storage
 
 
 class HashMismatch(Refusal):
@@ -156,7 +156,10 @@ async def delete(tx: Tx, account_id: AccountId, asset_id: AssetId) -> None:
 
 async def stream(storage: Storage, asset: Asset, part: Slice | None = None) -> Body:
     """Open its bytes, or a part of them. Raises ContentMissing, StorageUnavailable."""
-    return await storage.get(asset.blob.key, part)
+    body = await storage.get(asset.blob.key, part)
+    if body.total != asset.size:
+        raise ContentMissing("The stored file is not what was put there; the disk may have lost it.")
+    return body
 
 
 async def address(storage: Storage, asset: Asset, *, ttl: dt.timedelta) -> str | None:

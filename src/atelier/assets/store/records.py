@@ -1,4 +1,7 @@
-"""The SQL of assets and blobs. Every question names its account; only what removes bytes asks without one."""
+"""The SQL of assets and blobs. Every question names its account; only what removes bytes asks without one.
+
+Whoever locks both locks the blob before its asset, so that no two transactions wait for each other.
+"""
 
 import datetime as dt
 import uuid
@@ -66,7 +69,11 @@ FOR NO KEY UPDATE OF b
 """
 
 
-_LOCK = """
+_LOCK_BLOB = """
+SELECT 1 FROM blobs WHERE hash = (SELECT hash FROM assets WHERE id = %s AND account_id = %s) FOR NO KEY UPDATE
+"""
+
+_LOCK_ASSET = """
 SELECT 1 FROM assets WHERE id = %s AND account_id = %s AND (expires_at IS NULL OR expires_at > now()) FOR UPDATE
 """
 
@@ -144,7 +151,8 @@ async def permitted(tx: Tx, account_id: AccountId, digest: Digest) -> Blob | Non
 
 async def lock(tx: Tx, account_id: AccountId, asset_id: AssetId) -> bool:
     """Keep submits from naming the asset until the transaction ends. False when there is none."""
-    rows = await tx.execute(_LOCK, (asset_id, account_id))
+    await tx.execute(_LOCK_BLOB, (asset_id, account_id))
+    rows = await tx.execute(_LOCK_ASSET, (asset_id, account_id))
     return await rows.fetchone() is not None
 
 

@@ -1,4 +1,7 @@
-"""The SQL of removing: rows are locked in one statement and judged in the next, which sees what came meanwhile."""
+"""The SQL of removing: rows are locked in one statement and judged in the next, which sees what came meanwhile.
+
+What another transaction has locked is left for the next round, so removing never waits and never deadlocks.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -8,12 +11,18 @@ from atelier.assets.store.records import delete_unused
 from atelier.kit.database import Tx
 from atelier.kit.ids import AssetId
 
+_EXPIRED_HASHES = """
+SELECT b.hash FROM blobs b WHERE b.hash IN (
+    SELECT a.hash FROM assets a
+    WHERE a.expires_at <= now() AND NOT EXISTS (
+        SELECT 1 FROM job_inputs i JOIN jobs j ON j.id = i.job_id
+        WHERE i.asset_id = a.id AND j.finished_at IS NULL)
+    ORDER BY a.expires_at LIMIT %s)
+FOR NO KEY UPDATE SKIP LOCKED
+"""
+
 _EXPIRED = """
-SELECT a.id FROM assets a
-WHERE a.expires_at <= now() AND NOT EXISTS (
-    SELECT 1 FROM job_inputs i JOIN jobs j ON j.id = i.job_id
-    WHERE i.asset_id = a.id AND j.finished_at IS NULL)
-ORDER BY a.expires_at LIMIT %s FOR UPDATE OF a SKIP LOCKED
+SELECT id FROM assets WHERE hash = ANY(%s) AND expires_at <= now() FOR UPDATE SKIP LOCKED
 """
 
 _DUE = """
@@ -36,14 +45,18 @@ RETURNING b.hash, b.generation, b.size, b.content_type
 """
 
 
-async def expire(tx: Tx, most: int) -> tuple[int, int]:
-    """Delete records that have expired and that no live job reads: how many were looked at, how many went."""
-    ids = [AssetId(row[0]) for row in await (await tx.execute(_EXPIRED, (most,))).fetchall()]
-    return len(ids), await delete_unused(tx, ids)
+async def expire(tx: Tx, most: int) -> int:
+    """Delete records that have expired and that no live job reads, of at most `most` blobs: how many went."""
+    hashes = [row[0] for row in await (await tx.execute(_EXPIRED_HASHES, (most,))).fetchall()]
+    ids = [AssetId(row[0]) for row in await (await tx.execute(_EXPIRED, (hashes,))).fetchall()]
+    return await delete_unused(tx, ids)
 
 
 async def drop(tx: Tx, most: int, wait: dt.timedelta) -> tuple[int, int]:
-    """Drop blobs marked `wait` ago that nothing names, and note their keys; unmark those that are named again."""
+    """Drop blobs marked `wait` ago that nothing names, and note their keys; unmark those that are named again.
+
+    Gives how many were looked at and how many went.
+    """
     due = [bytes(row[0]) for row in await (await tx.execute(_DUE, (wait, most))).fetchall()]
     await tx.execute(_UNMARK, (due,))
     gone = await (await tx.execute(_DROP, (due,))).fetchall()
@@ -53,7 +66,10 @@ async def drop(tx: Tx, most: int, wait: dt.timedelta) -> tuple[int, int]:
 
 
 async def forget_pins(tx: Tx) -> None:
-    await tx.execute("DELETE FROM blob_pins WHERE until <= now()")
+    await tx.execute(
+        """DELETE FROM blob_pins WHERE (account_id, hash) IN (
+               SELECT account_id, hash FROM blob_pins WHERE until <= now() FOR UPDATE SKIP LOCKED)"""
+    )
 
 
 async def removals(tx: Tx, most: int) -> list[str]:
@@ -64,4 +80,8 @@ async def removals(tx: Tx, most: int) -> list[str]:
 
 
 async def removed(tx: Tx, keys: Sequence[str]) -> None:
-    await tx.execute("DELETE FROM blob_removals WHERE key = ANY(%s)", (list(keys),))
+    await tx.execute(
+        """DELETE FROM blob_removals WHERE key IN (
+               SELECT key FROM blob_removals WHERE key = ANY(%s) FOR UPDATE SKIP LOCKED)""",
+        (list(keys),),
+    )
