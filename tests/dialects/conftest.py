@@ -1,6 +1,7 @@
 """A served Atelier without a dispatcher, accounts with keys, and clients for them."""
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,21 +10,35 @@ from atelier.accounts.service import Authenticator
 from atelier.dialects.app import create_app
 from atelier.dialects.links import LinkSigner
 from atelier.dialects.services import Services
+from atelier.fleet.view import FleetView
+from atelier.intake.service import Intake
+from atelier.jobs.service import QueueBounds
 from atelier.kit.database import Database
 from atelier.kit.wakeups import Wakeups
+from atelier.storage.opening import open_storage
 from support.serving import PEPPER, Tenant, make_tenant, served
+from support.stage import Stage
 
 
 @pytest.fixture
-def services(database: Database) -> Services:
+def services(database: Database, tmp_path: Path) -> Services:
+    wakeups = Wakeups(database)
     return Services(
         database=database,
-        wakeups=Wakeups(database),
+        wakeups=wakeups,
+        storage=open_storage(str(tmp_path / "files")),
+        intake=Intake(database, FleetView(database, wakeups), wakeups, QueueBounds(50, 10), 3600.0, 7200.0),
         authenticator=Authenticator(database, PEPPER),
         links=LinkSigner(b"link secret"),
         cors_origins=("https://studio.example.com",),
         json_limit=200_000,
+        upload_limit=3_000_000,
     )
+
+
+@pytest.fixture
+def stage(services: Services) -> Stage:
+    return Stage(services.database, services.wakeups, services.storage)
 
 
 @pytest.fixture

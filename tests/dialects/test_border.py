@@ -1,5 +1,7 @@
 """What holds on every route: keys, request ids, envelopes, origins."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
 from fastapi.dependencies.models import Dependant
@@ -160,9 +162,7 @@ async def test_another_origin_is_let_in_nowhere(nobody: httpx.AsyncClient) -> No
 @pytest.mark.parametrize("origin", ["*", "https://*.example.com", "studio.example.com", "https://a.example/path"])
 async def test_origins_are_written_one_by_one(services: Services, origin: str) -> None:
     with pytest.raises(SetupFailed):
-        create_app(
-            Services(services.database, services.wakeups, services.authenticator, services.links, None, (origin,))
-        )
+        create_app(replace(services, cors_origins=(origin,)))
 
 
 async def test_a_revoked_key_opens_nothing(services: Services, tenant: Tenant) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 import uvicorn
@@ -33,6 +33,13 @@ async def make_tenant(database: Database, name: str, role: Role = Role.MEMBER) -
         account = await accounts.ensure_account(tx, name)
         _, key = await accounts.create_key(tx, PEPPER, account.id, role, "test")
     return Tenant(account.id, key)
+
+
+async def eventually(true: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until it is true, 10 s at most."""
+    async with asyncio.timeout(10):
+        while not await true():
+            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

@@ -17,7 +17,7 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Limits in bytes. `public_url` is the address that clients use, where it is not the one that requests bear.
+    """Limits in bytes, `keepalive` (of a quiet event stream) in seconds. `public_url` is the address that clients use, where it is not the one that requests bear.
 
     `closing` ends the open event streams when the process is told to stop.
     """
@@ -32,6 +32,7 @@ class Services:
     cors_origins: tuple[str, ...] = ()
     json_limit: int = 20 * MEGABYTE
     upload_limit: int = 2_000 * MEGABYTE
+    keepalive: float = 10.0
     positions: Positions = field(default_factory=Positions)
     streams: StreamSlots = field(default_factory=lambda: StreamSlots(per_owner=256))
     closing: asyncio.Event = field(default_factory=asyncio.Event)

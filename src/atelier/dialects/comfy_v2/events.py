@@ -16,7 +16,6 @@ from atelier.kit.http.sse import KEEPALIVE, encode
 from atelier.kit.http.streamed import Emit
 from atelier.kit.ids import JobId
 
-KEEPALIVE_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 PREVIEWS_AFTER_SECONDS = 0.25
 WATCH_SECONDS = 15.0
@@ -44,7 +43,7 @@ class JobFeed:
         with self._services.wakeups.subscribe(f"job:{self._id}") as subscription:
             while not await self._turn(emit):
                 await subscription.wait(self._patience())
-                if clock.monotonic() - self._emitted_at > KEEPALIVE_SECONDS:
+                if clock.monotonic() - self._emitted_at > self._services.keepalive:
                     await self._send(emit, [KEEPALIVE])
 
     async def _turn(self, emit: Emit) -> bool:
