@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from atelier.dialects import files, health
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.openapi import document
-from atelier.dialects.problems import envelope
+from atelier.dialects.problems import ErrorEnvelope, envelope
 from atelier.dialects.services import Services
 from atelier.kit.http.cors import cors
 from atelier.kit.http.errors import ErrorBoundary, handle_refusals
@@ -24,7 +24,7 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = document(self, comfy_v2_api.BODY_MODELS)
+            self.openapi_schema = document(self, [ErrorEnvelope, *comfy_v2_api.BODY_MODELS])
         return self.openapi_schema
 
 

@@ -1,6 +1,6 @@
 """The OpenAPI document is true: every operation lists its refusals, and says whether it needs a key."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -46,7 +46,8 @@ FILE_HEADERS = [
 
 def refusals(model: type[BaseModel], *statuses: int) -> Responses:
     """The error answers of an operation, with those that every operation behind a key can give."""
-    return {status: {"model": model, "description": _WORDS[status]} for status in (*statuses, 401, 500, 503)}
+    content = _json(model)
+    return {status: {"description": _WORDS[status], "content": content} for status in (*statuses, 401, 500, 503)}
 
 
 def answer(status: int, model: type[BaseModel]) -> Responses:
@@ -56,20 +57,19 @@ def answer(status: int, model: type[BaseModel]) -> Responses:
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """For `openapi_extra` of an operation that parses its body itself."""
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+    return {"requestBody": {"required": True, "content": _json(model)}}
 
 
-def document(app: FastAPI, models: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """FastAPI's document, completed. `models` are the shapes that only request bodies name."""
+def document(app: FastAPI, models: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    """FastAPI's document, completed. `models` are the shapes that only bodies and refusals name."""
     made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = made.setdefault("components", {})
     components["securitySchemes"] = {"bearer": _BEARER}
     schemas = components.setdefault("schemas", {})
-    for name, model in models.items():
+    for model in models:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})
-        schemas[name] = schema
+        schemas[model.__name__] = schema
     for path, operations in made["paths"].items():
         for operation in operations.values():
             operation["security"] = [] if path in PUBLIC_ROUTES else [{"bearer": []}]
@@ -77,6 +77,10 @@ def document(app: FastAPI, models: Mapping[str, type[BaseModel]]) -> dict[str, A
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return made
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
 def _drop_framework_422(responses: dict[str, Any]) -> None:

@@ -17,7 +17,9 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Limits in bytes, `keepalive` (of a quiet event stream) in seconds. `public_url` is the address that clients use, where it is not the one that requests bear.
+    """Limits in bytes, `keepalive` (of a quiet event stream) in seconds.
+
+    `public_url` is the address that clients use, where it is not the one that requests bear.
 
     `closing` ends the open event streams when the process is told to stop.
     """

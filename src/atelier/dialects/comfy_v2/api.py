@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from atelier.dialects.comfy_v2 import assets, jobs, schemas
 from atelier.dialects.comfy_v2.wire import PREFIX
 
-BODY_MODELS = {model.__name__: model for model in (schemas.NewJob, schemas.FromHash)}
+BODY_MODELS = (schemas.NewJob, schemas.FromHash)
 
 router = APIRouter(prefix=PREFIX)
 router.include_router(jobs.router)
