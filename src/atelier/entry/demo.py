@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -76,8 +75,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _what_next(settings: Settings, atelier: Running) -> str:
-    command = os.path.relpath(Path(sys.executable).with_name("atelier"))
-    state = os.path.relpath(settings.state_dir)
+    command = _short(Path(sys.executable).with_name("atelier"))
+    state = _short(settings.state_dir)
     return f"""\
 address  {atelier.url}
 key      {atelier.key}
@@ -90,7 +89,13 @@ Three things to try next, in another terminal:
 
   2. the official SDK, in Python
      export COMFY_BASE_URL={atelier.url} COMFY_API_KEY={atelier.key}
-     {os.path.relpath(sys.executable)} -c 'from comfy_sdk import Comfy; print(*Comfy().list_jobs(), sep="\\n")'
+     {_short(Path(sys.executable))} -c 'from comfy_sdk import Comfy; print(*Comfy().list_jobs(), sep="\\n")'
 
   3. the jobs, the servers and the keys, as their operator
      {command} jobs list --state {state}; {command} servers list --state {state}"""
+
+
+def _short(path: Path) -> str:
+    """As somebody in this folder would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

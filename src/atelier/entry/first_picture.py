@@ -78,7 +78,7 @@ def _make(graph: Graph, folder: Path) -> None:
         began = time.monotonic()
         job = client.submit(client.workflows.from_json(graph))
         stages["accepted"] = time.monotonic() - began
-        for stage, seconds in _watched(job, console):
+        for stage, seconds in _watched(job, graph, console):
             stages[stage] = stages.get(stage, 0.0) + seconds
         began = time.monotonic()
         output = job.result().outputs[0]
@@ -90,7 +90,7 @@ def _make(graph: Graph, folder: Path) -> None:
     console.print(f"stages   {took}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _watched(job: Job, console: Console) -> Iterator[tuple[str, float]]:
+def _watched(job: Job, graph: Graph, console: Console) -> Iterator[tuple[str, float]]:
     """Show the job's events as they come; gives how long it waited and how long it ran."""
     columns = (
         TextColumn("{task.description}"),
@@ -98,11 +98,11 @@ def _watched(job: Job, console: Console) -> Iterator[tuple[str, float]]:
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task("waiting", total=1.0)
         stage, since = "waited", time.monotonic()
         for event in job.events():
-            _show(bars, bar, event)
+            _show(bars, bar, event, graph)
             started = (
                 isinstance(event, StatusChange | Progress) and getattr(event, "status", "running") == "running"
             )
@@ -112,10 +112,10 @@ def _watched(job: Job, console: Console) -> Iterator[tuple[str, float]]:
         yield stage, time.monotonic() - since
 
 
-def _show(bars: Bars, bar: TaskID, event: object) -> None:
+def _show(bars: Bars, bar: TaskID, event: object, graph: Graph) -> None:
     match event:
         case Progress(value=value, current_node=node, step=step, steps=steps):
-            where = f"node {node}" if node else "running"
+            where = str(graph[node]["class_type"]) if node in graph else "running"
             bars.update(bar, completed=value, description=f"{where}, step {step}/{steps}" if steps else where)
         case StatusChange(status=status):
             bars.update(bar, description=status)

@@ -1,7 +1,8 @@
 """An operator who named servers hears at once when none of them answers, and which ones do not."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import aiohttp
 
@@ -10,6 +11,8 @@ from atelier.comfy.errors import ComfyError
 from atelier.entry.settings import Settings
 from atelier.kit.errors import SetupFailed
 
+ClientOf = Callable[[str, Mapping[str, str]], ComfyClient]
+
 
 async def reach_servers(settings: Settings) -> Sequence[str]:
     """Ask each named server once. Gives a sentence for each that does not answer; SetupFailed when none does.
@@ -17,8 +20,8 @@ async def reach_servers(settings: Settings) -> Sequence[str]:
     One that is down must not keep a fleet from starting: it is used when it comes back.
     """
     urls = settings.comfyui_urls
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        asked = [group.create_task(_trouble(session, settings, url)) for url in urls]
+    async with asking(settings) as client_of, asyncio.TaskGroup() as group:
+        asked = [group.create_task(_trouble(client_of(url, settings.headers_for(url)))) for url in urls]
     silent = [f"{url} ({trouble})" for url, task in zip(urls, asked, strict=True) if (trouble := task.result())]
     if urls and len(silent) == len(urls):
         raise SetupFailed(
@@ -28,9 +31,15 @@ async def reach_servers(settings: Settings) -> Sequence[str]:
     return [f"ComfyUI at {each} does not answer: it is used as soon as it does" for each in silent]
 
 
-async def _trouble(session: aiohttp.ClientSession, settings: Settings, url: str) -> str:
+@contextlib.asynccontextmanager
+async def asking(settings: Settings) -> AsyncGenerator[ClientOf]:
+    """A client for each address and its headers; somebody waits for the answer, so all is asked briefly."""
     timeouts = Timeouts(connect=settings.connect_timeout, read=settings.connect_timeout)
-    client = ComfyClient(session, url, headers=settings.headers_for(url), timeouts=timeouts)
+    async with aiohttp.ClientSession() as session:
+        yield lambda url, headers: ComfyClient(session, url, headers=headers, timeouts=timeouts)
+
+
+async def _trouble(client: ComfyClient) -> str:
     try:
         await client.system_stats()
     except ComfyError as error:

@@ -46,6 +46,8 @@ def _cell(value: Any) -> str:
     match value:
         case None:
             return ""
+        case bool():
+            return "yes" if value else "no"
         case dict():
             return json.dumps(value, default=str)
         case _:

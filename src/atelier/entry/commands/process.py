@@ -38,15 +38,18 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def _until_stopped(main: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.current_task()
     stopping = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        work = group.create_task(main)
 
-        def stop() -> None:
-            if not stopping.is_set():
-                stopping.set()
-                work.cancel()
+    def stop() -> None:
+        if task is not None and not stopping.is_set():
+            stopping.set()
+            task.cancel()
 
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await main
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise

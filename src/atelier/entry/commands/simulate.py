@@ -28,7 +28,9 @@ class What:
     load_seconds: Annotated[float, Parameter(help="How long any model takes to load.")] = 0.0
     load_seconds_per_gb: Annotated[float, Parameter(help="How much longer for each GiB of it.")] = 0.0
     vram_gb: Annotated[float, Parameter(help="Memory that loaded models share, in GiB.")] = 24.0
-    checkpoint: Annotated[tuple[str, ...], Parameter(help="A checkpoint it has; may be repeated.")] = CHECKPOINTS
+    checkpoint: Annotated[tuple[str, ...], Parameter(help="A checkpoint it has; may be repeated; '': none.")] = (
+        CHECKPOINTS
+    )
     without_node: Annotated[tuple[str, ...], Parameter(help="A node class it lacks; may be repeated.")] = ()
     previews: Annotated[bool, Parameter(help="Send preview pictures while it samples.")] = False
     faults: Annotated[bool, Parameter(help="Open the routes that switch faults on.")] = False
@@ -40,7 +42,7 @@ class What:
             load_seconds=self.load_seconds,
             load_seconds_per_gb=self.load_seconds_per_gb,
             vram_gb=self.vram_gb,
-            checkpoints=self.checkpoint,
+            checkpoints=tuple(filter(None, self.checkpoint)),
             without_nodes=self.without_node,
             previews=self.previews,
             control=self.faults,
