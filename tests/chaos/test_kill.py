@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -44,15 +45,14 @@ async def _ended(database: Database, count: int) -> None:
     async with asyncio.timeout(90):
         while True:
             async with database.transaction() as tx:
-                row = await (
-                    await tx.execute("SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL")
-                ).fetchone()
+                rows = await tx.execute("SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL")
+                row = await rows.fetchone()
             if row and row[0] >= count:
                 return
             await asyncio.sleep(0.2)
 
 
-async def _rows(database: Database, query: str) -> list[tuple[object, ...]]:
+async def _rows(database: Database, query: str) -> list[tuple[Any, ...]]:
     async with database.transaction() as tx:
         return await (await tx.execute(query)).fetchall()
 
@@ -91,6 +91,9 @@ async def test_fifty_jobs_survive_kills_of_every_process(
         outputs = await _rows(database, "SELECT job_id, count(*) FROM outputs GROUP BY job_id")
         assert sorted(count for _, count in outputs) == [1] * JOBS
         assert await _rows(database, "SELECT 1 FROM attempts WHERE state <> 'ended'") == []
+        async with http.get(f"{fleet.urls['sim-2']}/control/state") as reply:
+            ran = (await reply.json())["executions"]
+        assert set(ran.values()) == {1}, "a server that lived rendered a picture twice"
         for job_id, _, _ in accepted:
             shown = await api.get(f"/api/v2/jobs/{job_id}")
             async with http.get(shown["outputs"][0]["url"]) as reply:

@@ -32,6 +32,7 @@ class Fleet:
     database_url: str
     environment: dict[str, str]
     processes: dict[str, Process] = field(default_factory=dict[str, Process])
+    urls: dict[str, str] = field(default_factory=dict[str, str])
     commands: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     async def start(self, name: str, *command: str) -> None:
@@ -97,13 +98,15 @@ class Fleet:
             "--step-seconds",
             str(step_seconds),
         )
-        return str(json.loads(await self.line(name))["url"])
+        self.urls[name] = str(json.loads(await self.line(name))["url"])
+        return self.urls[name]
 
 
 @contextlib.asynccontextmanager
 async def processes(folder: Path, database_url: str, settings: Mapping[str, str]) -> AsyncGenerator[Fleet]:
     """Processes with this database and these settings (without ATELIER_); all are gone at the end."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATELIER_", "COMFYUI_"))}
+    inherited = os.environ  # noqa: TID251 - processes are started with what this one has, less our own names
+    kept = {name: value for name, value in inherited.items() if not name.startswith(("ATELIER_", "COMFYUI_"))}
     ours = {
         "state_dir": str(folder / "state"),
         "database_url": database_url,
