@@ -70,7 +70,7 @@ class Failure:
     message: str
 
 
-_MEMORY_TYPES = ("OutOfMemoryError", "OutOfMemory", "MemoryError", "OOM_EXCEPTION")
+_MEMORY_TYPES = ("MemoryError", "OutOfMemory", "OOM_EXCEPTION")
 _MEMORY_WORDS = (
     "out of memory",
     "allocation on device",
@@ -114,7 +114,7 @@ def sort_failure(execution_error_data: Mapping[str, Any]) -> Failure:
 
 
 def _kind(exception_type: str, message: str) -> FailureKind:
-    if exception_type.rpartition(".")[2] in _MEMORY_TYPES or any(word in message for word in _MEMORY_WORDS):
+    if exception_type.endswith(_MEMORY_TYPES) or any(word in message for word in _MEMORY_WORDS):
         return FailureKind.OUT_OF_MEMORY
     if any(word in message for word in _CUDA_WORDS):
         return FailureKind.CUDA_FAULT

@@ -42,8 +42,10 @@ def unwrapped(value: object) -> object:
     It then runs the list as a link, which killed its prompt thread when the node was not there (measured on
     0.3.64), so for us a wrapped link is a link.
     """
-    table = cast("dict[str, object]", value) if isinstance(value, dict) else {}
-    return table.get(WRAPPED, value)
+    if not isinstance(value, dict):
+        return value
+    table = cast("dict[str, object]", value)
+    return table.get(WRAPPED, table)
 
 
 def is_link(value: object) -> bool:
