@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["support.fleet", "support.postgres", "support.postgres_users"]
+pytest_plugins = ["support.fleet", "support.postgres", "support.postgres_users", "support.tasks_workers"]
 
 
 @pytest.fixture(scope="session")

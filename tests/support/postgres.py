@@ -1,4 +1,4 @@
-"""Every test gets a fresh migrated database of its own, on one embedded server for the whole test run."""
+"""Every test gets a fresh database of its own, with all tables, on one embedded server for the whole run."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ import atelier.entry
 from atelier.kit.database import Database
 from atelier.kit.migrations import migrate
 from atelier.kit.postgres import EmbeddedPostgres
+from atelier.tasks import prepare
 
 SCHEMA = Path(atelier.entry.__file__).parent / "schema"
 TEMPLATE = "migrated"
@@ -96,6 +97,7 @@ async def _make_template(postgres_url: str, url: str) -> None:
     await _execute(postgres_url, sql.SQL("CREATE DATABASE {}"), sql.Identifier(TEMPLATE))
     async with opened(url) as database:
         await migrate(database, SCHEMA)
+        await prepare(database)
 
 
 async def _hurry(url: str) -> None:
