@@ -1,11 +1,71 @@
 """What happens by the clock: expiry, retention, partitions, collection of bytes that nobody names any more."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 
+from atelier.assets.collect import collect
 from atelier.entry.roles import Foundation
+from atelier.jobs.store import sweep
+from atelier.kit.background import background
+from atelier.kit.database import Tx
+from atelier.tasks.schema import prepare
+from atelier.tasks.service import Tasks
+
+EVENT_DAYS = 7
 
 
 @contextlib.asynccontextmanager
-async def running(ground: Foundation) -> AsyncGenerator[None]:
-    yield
+async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
+    """A worker of background and periodic tasks, for as long as the context is open."""
+    await prepare(ground.database)
+    rounds = Rounds(ground)
+    await rounds.partition()
+    tasks = Tasks(ground.database, ground.wakeups)
+    tasks.every("*/10 * * * * *", "jobs.expire", rounds.expire)
+    tasks.every("*/5 * * * *", "jobs.forget_finished", rounds.forget_finished)
+    tasks.every("* * * * *", "jobs.forget_live", rounds.forget_live)
+    tasks.every("17 * * * *", "jobs.forget_keys", rounds.forget_keys)
+    tasks.every("7 * * * *", "jobs.partition", rounds.partition)
+    tasks.every("*/10 * * * *", "assets.collect", rounds.collect)
+    async with background() as work:
+        work.start(tasks.run())
+        yield tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Each round may run twice, and alongside itself."""
+
+    ground: Foundation
+
+    async def expire(self) -> None:
+        """Jobs that waited longer than they may end as expired; whoever follows them is told."""
+        async with self.ground.database.transaction() as tx:
+            ended = await sweep.expire(tx)
+        for job_id in ended:
+            self.ground.wakeups.publish(f"job:{job_id}")
+
+    async def forget_finished(self) -> None:
+        await self._while_some(sweep.forget_finished)
+
+    async def forget_live(self) -> None:
+        async with self.ground.database.transaction() as tx:
+            await sweep.forget_live(tx)
+
+    async def forget_keys(self) -> None:
+        async with self.ground.database.transaction() as tx:
+            await sweep.forget_keys(tx)
+
+    async def partition(self) -> None:
+        async with self.ground.database.transaction() as tx:
+            await sweep.partition(tx, EVENT_DAYS)
+
+    async def collect(self) -> None:
+        await collect(self.ground.database, self.ground.storage)
+
+    async def _while_some(self, step: Callable[[Tx], Awaitable[int]]) -> None:
+        done = 1
+        while done:
+            async with self.ground.database.transaction() as tx:
+                done = await step(tx)
