@@ -22,7 +22,7 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     rounds = Rounds(ground)
     await rounds.partition()
     tasks = Tasks(ground.database, ground.wakeups)
-    tasks.every("*/10 * * * * *", "jobs.expire", rounds.expire)
+    tasks.every("* * * * * */10", "jobs.expire", rounds.expire)
     tasks.every("*/5 * * * *", "jobs.forget_finished", rounds.forget_finished)
     tasks.every("* * * * *", "jobs.forget_live", rounds.forget_live)
     tasks.every("17 * * * *", "jobs.forget_keys", rounds.forget_keys)

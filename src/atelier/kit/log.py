@@ -10,7 +10,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 HIDDEN = "[hidden]"
-QUIET = ("aiohttp.access", "asyncio", "httpcore", "httpx", "psycopg.pool", "uvicorn.access")
+QUIET = ("aiohttp.access", "asyncio", "httpcore", "httpx", "procrastinate", "psycopg.pool", "uvicorn")
 """Other people's loggers that say at `info` what our own lines say better."""
 
 _SECRET_NAMES = re.compile(
