@@ -16,7 +16,7 @@ from atelier.dialects import files
 from atelier.dialects.auth import Call, Known
 from atelier.dialects.comfy_v2 import parameters, schemas
 from atelier.dialects.comfy_v2.submission import InvalidRequest, check_closed
-from atelier.dialects.comfy_v2.wire import Speller
+from atelier.dialects.comfy_v2.wire import PREFIX, Speller
 from atelier.dialects.openapi import FILE_ANSWERS, FILE_HEADERS, answer, json_body, refusals
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.kit import clock
@@ -28,7 +28,7 @@ FORM_BYTES = 300_000
 """What the fields and boundaries of an upload may take besides the file."""
 MOST_SECONDS = 10 * 365 * 86_400
 
-router = APIRouter(tags=["assets"])
+router = APIRouter(prefix=PREFIX, tags=["assets"])
 
 AssetIdText = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 _RECORDED = answer(200, schemas.Asset) | answer(201, schemas.Asset)

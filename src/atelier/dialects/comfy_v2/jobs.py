@@ -12,7 +12,7 @@ from atelier.dialects.comfy_v2 import parameters, schemas
 from atelier.dialects.comfy_v2.events import JobFeed
 from atelier.dialects.comfy_v2.listing import parse_listing
 from atelier.dialects.comfy_v2.submission import parse_idempotency_key, parse_submission
-from atelier.dialects.comfy_v2.wire import Speller
+from atelier.dialects.comfy_v2.wire import PREFIX, Speller
 from atelier.dialects.openapi import answer, refusals
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.intake.service import Order
@@ -26,7 +26,7 @@ from atelier.kit.ids import JobId, parse_uuid
 
 DIALECT = "comfy_v2"
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(prefix=PREFIX, tags=["jobs"])
 
 JobIdText = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 _JOB = answer(200, schemas.Job)
