@@ -2,12 +2,12 @@ import math
 from typing import Any
 
 import pytest
-from comfy.comfy_graphs import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atelier.comfy.envelope import PromptRequest, parse_extra_data, parse_request
 from atelier.comfy.graph import InvalidWorkflow
+from support.comfy_graphs import picture
 
 UUID = "a9daa504-1ce7-4ecc-aed4-512972682f81"
 JSON = st.recursive(
@@ -26,7 +26,7 @@ def refused(body: Any) -> str:
 
 
 def test_the_least_request_is_a_graph() -> None:
-    assert parse_request({"prompt": picture()}) == PromptRequest(picture(), None, None, None, False, {}, None)  # noqa: FBT003
+    assert parse_request({"prompt": picture()}) == PromptRequest(picture(), None, None, None, False, {}, None)
 
 
 def test_every_field_of_a_request_is_read() -> None:
@@ -50,7 +50,7 @@ def test_every_field_of_a_request_is_read() -> None:
         -2.5,
         True,
         {"extra_pnginfo": {"workflow": {}}},
-        ("2",),  # noqa: FBT003
+        ("2",),
     )
 
 

@@ -4,12 +4,12 @@ import re
 from typing import Any
 
 import pytest
-from comfy.comfy_graphs import chain, picture, with_node
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atelier.comfy.graph import InvalidWorkflow, Limits, Link, WorkflowFormatUi, links, output_nodes, parse
 from atelier.kit.errors import Kind, Refusal
+from support.comfy_graphs import chain, picture, with_node
 
 
 def refused(document: Any, limits: Limits | None = None) -> dict[str, Any]:

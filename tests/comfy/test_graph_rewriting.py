@@ -2,7 +2,6 @@ import copy
 from typing import Any
 
 import pytest
-from comfy.comfy_graphs import picture, with_node
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from atelier.comfy.graph import (
     shape_digest,
 )
 from atelier.comfy.prefixes import tame
+from support.comfy_graphs import picture, with_node
 
 ASSET = "a9daa504-1ce7-4ecc-aed4-512972682f81"
 OTHER = "5bcf6fbd-823a-4ba3-aed5-45cd7b0a07c7"

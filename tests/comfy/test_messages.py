@@ -2,7 +2,6 @@ import json
 from typing import Any
 
 import pytest
-from comfy.comfy_recordings import binary, frames
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from atelier.comfy.messages import (
     parse_binary,
     parse_text,
 )
+from support.comfy_recordings import binary, frames
 
 KINDS = {
     "status": Status,

@@ -1,12 +1,12 @@
 from typing import Any
 
 import pytest
-from comfy.comfy_recordings import histories, queues
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atelier.comfy.client import Failed, Interrupted, OutputItem, QueueItem, Success
 from atelier.comfy.replies import parse_history, parse_outputs, parse_queue
+from support.comfy_recordings import histories, queues
 
 VERDICTS = {
     "execution_success": Success,

@@ -97,8 +97,9 @@ class ComfySocket:
                 handle(Refused(unusable.status))
             except LostServer as lost:
                 handle(Disconnected(str(lost), self._epoch))
-            failures = 0 if monotonic() - began > STEADY + self._connect_timeout else failures + 1
-            await asyncio.sleep(_delay(failures))
+            failures = 0 if monotonic() - began > STEADY + self._connect_timeout else failures
+            await asyncio.sleep(reconnect_delay(failures))
+            failures += 1
 
     async def _once(self, handle: Callable[[Event], None]) -> None:
         """From opening one socket to its end; it is closed when this returns, before another is opened."""
@@ -181,7 +182,7 @@ def _parsed(frame: aiohttp.WSMessage) -> Message | None:
             return None
 
 
-def _delay(failures: int) -> float:
-    """0.25 s after a steady connection, doubling to 15 s; shortened by up to half so that dispatchers spread."""
+def reconnect_delay(failures: int) -> float:
+    """Seconds: 0.25 after a steady connection, doubling to 15; up to half less, so that dispatchers spread."""
     longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreading load, not secrets

@@ -1,7 +1,7 @@
 """A file placed on a server, and the multipart body that places it."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -33,6 +33,7 @@ class Part:
     content: bytes | AsyncIterator[bytes]
     content_type: str
     fields: Mapping[str, str]
+    _failures: list[Exception] = field(default_factory=list[Exception], init=False)
 
     def extra_seconds(self) -> float:
         """How much longer than one idle time the writing may take, where nobody can watch its progress."""
@@ -40,18 +41,26 @@ class Part:
 
     def form(self, touch: Callable[[], None]) -> aiohttp.FormData:
         """The multipart body; `touch` is called for every piece that an iterator yields."""
-        content = self.content if isinstance(self.content, bytes) else _touching(self.content, touch)
+        content = self.content if isinstance(self.content, bytes) else self._touching(self.content, touch)
         data = aiohttp.FormData()
         data.add_field("image", content, filename=self.name, content_type=self.content_type)
         for name, value in self.fields.items():
             data.add_field(name, value)
         return data
 
+    def raise_own_failure(self) -> None:
+        """Raise what the iterator of the content raised: aiohttp calls that a broken connection."""
+        for failure in self._failures:
+            raise failure
 
-async def _touching(content: AsyncIterator[bytes], touch: Callable[[], None]) -> AsyncGenerator[bytes]:
-    async for piece in content:
-        touch()
-        yield piece
+    async def _touching(self, content: AsyncIterator[bytes], touch: Callable[[], None]) -> AsyncGenerator[bytes]:
+        try:
+            async for piece in content:
+                touch()
+                yield piece
+        except Exception as failure:
+            self._failures.append(failure)
+            raise
 
 
 def parse_upload(reply: Mapping[str, Any]) -> UploadedFile | None:

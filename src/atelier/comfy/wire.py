@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -62,15 +63,19 @@ class Wire:
         """POST a file; it fails when no piece of it can be written for the idle time."""
         idle = self.timeouts.idle_download
         clock = asyncio.get_running_loop().time
-        with sorted_failures():
-            async with asyncio.timeout(idle + part.extra_seconds()) as patience:
-                data = part.form(lambda: patience.reschedule(clock() + idle))
-                async with self._exchange("POST", path, {}, data, self._limits(idle, None)) as response:
-                    return Reply(response.status, await _read(response))
+        try:
+            with sorted_failures():
+                async with asyncio.timeout(idle + part.extra_seconds()) as patience:
+                    data = part.form(lambda: patience.reschedule(clock() + idle))
+                    async with self._exchange("POST", path, {}, data, self._limits(idle, None)) as response:
+                        return Reply(response.status, await _read(response))
+        except LostServer:
+            part.raise_own_failure()
+            raise
 
     @contextlib.asynccontextmanager
     async def stream(self, *path: str, query: Mapping[str, str]) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """A reply whose body the caller reads itself, under `sorted_failures`."""
+        """A reply whose body the caller reads itself, under `sorted_failures`; what else it raises is its own."""
         limits = self._limits(self.timeouts.idle_download, None)
         async with self._exchange("GET", path, query, None, limits) as response:
             yield response
@@ -85,18 +90,20 @@ class Wire:
         limits: aiohttp.ClientTimeout,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         headers = {**self._headers, **({"Content-Type": "application/json"} if isinstance(sent, bytes) else {})}
+        below = "/".join(quote(part, safe="") for part in path)
         request = self._session.request(
             method,
-            self._base.joinpath(*path).with_query(query),
+            URL(f"{self._base}/{below}", encoded=True).with_query(query),
             data=sent,
             headers=headers,
             timeout=limits,
             allow_redirects=False,
         )
-        with sorted_failures():
-            async with request as response:
-                _refuse_strangers(response)
-                yield response
+        async with contextlib.AsyncExitStack() as stack:
+            with sorted_failures():
+                response = await stack.enter_async_context(request)
+            _refuse_strangers(response)
+            yield response
 
     def _limits(self, read: float, total: float | None) -> aiohttp.ClientTimeout:
         connect = self.timeouts.connect
@@ -173,11 +180,12 @@ def _refuse_strangers(response: aiohttp.ClientResponse) -> None:
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     parts: list[bytes] = []
     size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > JSON_LIMIT:
-            raise Unexpected(response.status, f"a reply of more than {JSON_LIMIT} bytes")
-        parts.append(part)
+    with sorted_failures():
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > JSON_LIMIT:
+                raise Unexpected(response.status, f"a reply of more than {JSON_LIMIT} bytes")
+            parts.append(part)
     return b"".join(parts)
 
 
