@@ -19,6 +19,7 @@ WITH key AS (
 ), graph AS (
     INSERT INTO graphs (digest, body) SELECT %(graph_digest)s, %(graph)s
     WHERE NOT EXISTS (SELECT 1 FROM graphs WHERE digest = %(graph_digest)s)
+      AND (%(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key))
     ON CONFLICT DO NOTHING
 ), job AS (
     INSERT INTO jobs (id, account_id, end_user, dialect, native_prompt_id, priority, graph_digest, requirement_id,
