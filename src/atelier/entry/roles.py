@@ -27,6 +27,7 @@ from atelier.intake.service import Intake
 from atelier.jobs.service import QueueBounds
 from atelier.kit.background import background
 from atelier.kit.database import Database
+from atelier.kit.http.sse import StreamSlots
 from atelier.kit.ids import DispatcherId, new_uuid
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.model import Storage
@@ -95,6 +96,7 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
         cors_origins=settings.cors_origins,
         json_limit=settings.body_limit,
         upload_limit=settings.upload_limit,
+        streams=StreamSlots(per_owner=settings.max_streams_per_account),
     )
     server = ApiServer(create_app(services), listener)
     async with background() as tasks:

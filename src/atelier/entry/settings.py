@@ -110,8 +110,9 @@ class Settings(BaseSettings):
     max_queued_per_account: int = Field(
         10_000, ge=1, description="Jobs of one account that may wait; beyond: 429."
     )
-    max_streams: int = Field(1000, ge=1, description="Event streams that one process keeps open; beyond: 429.")
-    max_streams_per_account: int = Field(100, ge=1, description="Event streams of one account per process.")
+    max_streams_per_account: int = Field(
+        256, ge=1, description="Event streams of one account that one process keeps open; beyond: 429."
+    )
     body_limit: Size = Field(10_000_000, description="Largest JSON body of a request.")
     upload_limit: Size = Field(100_000_000, description="Largest uploaded file.")
     output_limit: Size = Field(2_000_000_000, description="Largest file that is fetched from a server.")

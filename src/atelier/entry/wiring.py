@@ -53,6 +53,7 @@ async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[R
         named = await stack.enter_async_context(simulated(settings, _how_many(settings)))
         ground = await stack.enter_async_context(foundation(settings, opened, secrets))
         await register_servers(ground, named)
+        await ground.fleet.refresh()
         await stack.enter_async_context(dispatch(ground))
         await stack.enter_async_context(periodic.running(ground))
         await stack.enter_async_context(api(ground, listener))
