@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from atelier.fleet import service as fleet
 from atelier.jobs.model import JobState
-from atelier.kit.ids import JobId
+from atelier.kit.ids import JobId, ServerId
 from atelier.simulator.config import SimulatorConfig
 from support.fleet import Ground, picture, sampled, simulator
 
@@ -294,3 +295,39 @@ async def test_many_jobs_on_two_servers_all_end_once(ground: Ground, count: int)
         assert [job.state for job in ended] == ["succeeded"] * count
         ran = (await state(ground, first))["executions"] | (await state(ground, second))["executions"]
         assert sorted(ran.values()) == [1] * count
+
+
+async def test_a_higher_class_overtakes_what_was_placed_ahead(ground: Ground) -> None:
+    async with simulator(SLOW) as url:
+        await ground.add_server(url, "sim-1")
+        ground.tasks.start(ground.dispatcher().run())
+        await ground.known(1)
+        await ground.ended((await ground.submit(sampled(seed=0, steps=25))).id)
+        await ground.began((await ground.submit(sampled(seed=1, steps=25))).id)
+        low = await ground.submit(sampled(seed=2, steps=25), priority=5)
+        await asyncio.sleep(0.4)
+
+        high = await ground.submit(sampled(seed=3, steps=25), priority=9)
+        high, low = await ground.ended(high.id), await ground.ended(low.id)
+
+        assert high.finished_at is not None
+        assert low.finished_at is not None
+        assert high.finished_at < low.finished_at
+        assert [outcome for _, _, outcome in await attempts(ground, low.id)] == ["withdrawn", "succeeded"]
+
+
+async def test_a_removed_server_ends_what_it_runs_and_takes_no_more(ground: Ground) -> None:
+    async with simulator(SLOW) as url:
+        await ground.add_server(url, "sim-1")
+        ground.tasks.start(ground.dispatcher().run())
+        await ground.known(1)
+        running = await ground.began((await ground.submit(sampled(steps=10))).id)
+
+        async with ground.database.transaction() as tx:
+            await fleet.remove(tx, ServerId("sim-1"))
+        ground.wakeups.publish("fleet")
+        waiting = await ground.submit(sampled(seed=5, steps=1))
+
+        assert (await ground.ended(running.id)).state == JobState.SUCCEEDED
+        await asyncio.sleep(1.0)
+        assert (await ground.read(waiting.id)).state == JobState.QUEUED

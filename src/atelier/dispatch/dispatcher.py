@@ -89,7 +89,8 @@ class Dispatcher:
         async with self._context.database.transaction() as tx:
             await store.beat(tx, me, settings.name, settings.expiry)
             usable = await store.usable(tx)
-            share = math.ceil(len(usable) / max(await store.dispatchers_alive(tx), 1))
+            wanted = await store.worth_driving(tx)
+            share = math.ceil(wanted / max(await store.dispatchers_alive(tx), 1))
             held = await store.leases(tx, me)
             await store.acquire(tx, me, max(share - len(held), 0))
             return await store.leases(tx, me), usable
@@ -111,11 +112,11 @@ class Dispatcher:
         self._tasks[lease.server.id] = group.create_task(self._supervise(driver))
 
     async def _supervise(self, driver: Driver) -> None:
-        """A driver that fails for want of the database is begun anew; its attempts are adopted."""
+        """A driver that fails, mostly for want of the database, is begun anew; its attempts are adopted."""
         try:
             await driver.run()
-        except* (psycopg.Error, PoolTimeout, OSError) as errors:
-            _log.warning("driver.restarting", server=driver.server_id, reason=str(errors.exceptions[0]))
+        except* Exception as errors:  # noqa: BLE001 - one server's trouble must not end the others
+            _log.warning("driver.restarting", server=driver.server_id, exc_info=errors)
             await asyncio.sleep(1.0)
         if self._drivers.get(driver.server_id) is driver:
             del self._drivers[driver.server_id]

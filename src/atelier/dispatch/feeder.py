@@ -7,6 +7,7 @@ import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
 
+from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
 from atelier.fleet import policy, requirements, store
@@ -15,7 +16,7 @@ from atelier.fleet.model import Placement, Requirement, Slot, SlotKind, Waiting
 from atelier.jobs import rules
 from atelier.jobs.model import Head, Wish
 from atelier.jobs.store import claims
-from atelier.kit.ids import ServerId
+from atelier.kit.ids import JobId, ServerId
 
 IDLE_SECONDS = 1.0
 EACH = 16
@@ -71,28 +72,30 @@ class Feeder:
         """One round; True when another may give more."""
         slots = [slot for driver in self._drivers.values() if (slot := driver.offer()) is not None]
         if not slots:
+            await self._make_way()
             return False
-        heads = await self._heads(slots)
+        heads = await self._heads(list({slot.server_id for slot in slots}))
         placements = policy.assign(slots, [_waiting(head) for head in heads.values()], self._satisfies)
         if not placements:
             self._take_back(slots)
             return False
         return await self._claim(heads, placements)
 
-    async def _heads(self, slots: list[Slot]) -> dict[object, Head]:
+    async def _heads(self, servers: list[ServerId]) -> dict[JobId, Head]:
+        """What waits first for any of these servers, by job."""
         refused = [
             requirement_id
             for requirement_id in self._requirements
-            if not any(self._satisfies(slot.server_id, requirement_id) for slot in slots)
+            if not any(self._satisfies(server_id, requirement_id) for server_id in servers)
         ]
         async with self._context.database.transaction() as tx:
-            heads = await claims.heads(tx, refused=refused, each=max(EACH, len(slots)), most=MOST)
+            heads = await claims.heads(tx, refused=refused, each=max(EACH, len(servers)), most=MOST)
             unknown = {head.requirement_id for head in heads} - self._requirements.keys()
             if unknown:
                 self._requirements |= await store.requirements(tx, unknown)
         return {head.job_id: head for head in heads}
 
-    async def _claim(self, heads: Mapping[object, Head], placements: list[Placement]) -> bool:
+    async def _claim(self, heads: Mapping[JobId, Head], placements: list[Placement]) -> bool:
         wishes = [_wish(heads[placement.job_id], placement) for placement in placements]
         async with self._context.database.autocommit() as connection:
             taken = await claims.claim(connection, self._context.me, wishes)
@@ -118,15 +121,30 @@ class Feeder:
 
     def _take_back(self, slots: list[Slot]) -> None:
         """Nothing waits, a server is idle: a prompt that waits long behind another is taken back for it."""
-        idle = [slot for slot in slots if slot.kind is SlotKind.IDLE]
-        for driver in self._drivers.values():
-            ahead, rest = driver.ahead(), driver.rest()
-            if ahead is None or rest is None or rest <= policy.WITHDRAW_OVER:
-                continue
-            requirement_id = ahead.claim.requirement_id
-            if any(self._satisfies(slot.server_id, requirement_id) for slot in idle):
+        idle = [slot.server_id for slot in slots if slot.kind is SlotKind.IDLE]
+        for ahead in self._waiting_long():
+            if any(self._satisfies(server_id, ahead.claim.requirement_id) for server_id in idle):
                 ahead.withdraw()
                 return
+
+    async def _make_way(self) -> None:
+        """No slot is free, a higher class waits: a prompt of a lower class that was placed ahead is taken back."""
+        behind = {ahead.claim.server_id: ahead for ahead in self._waiting_long()}
+        if not behind:
+            return
+        for head in (await self._heads(list(behind))).values():
+            for server_id, ahead in behind.items():
+                if head.priority > ahead.claim.priority and self._satisfies(server_id, head.requirement_id):
+                    ahead.withdraw()
+                    return
+
+    def _waiting_long(self) -> list[Attempt]:
+        """Prompts that were placed ahead and still have to wait."""
+        return [
+            ahead
+            for driver in self._drivers.values()
+            if (ahead := driver.ahead()) is not None and (driver.rest() or 0.0) > policy.WITHDRAW_OVER
+        ]
 
 
 def _waiting(head: Head) -> Waiting:

@@ -48,7 +48,8 @@ def id_from_url(url: str) -> ServerId:
     """A readable id for a server that nobody named: its host and port."""
     parts = urlsplit(url)
     port = f"-{parts.port}" if parts.port else ""
-    return ServerId(re.sub(r"[^A-Za-z0-9._-]", "-", f"{parts.hostname}{port}{parts.path}".strip("/"))[:63])
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{parts.hostname}{port}{parts.path}")
+    return ServerId(name.lstrip("-._")[:63].rstrip("-"))
 
 
 async def add(

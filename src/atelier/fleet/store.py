@@ -19,20 +19,46 @@ ON CONFLICT (id) DO UPDATE SET url = excluded.url, headers = excluded.headers, o
     removed_at = NULL
 """
 
-_ACQUIRE = """
-WITH free AS (
-    SELECT l.server_id FROM leases l JOIN servers s ON s.id = l.server_id
-    LEFT JOIN dispatchers d ON d.id = l.dispatcher_id
-    WHERE l.dispatcher_id IS DISTINCT FROM %(me)s
-      AND ((s.enabled AND s.removed_at IS NULL)
-           OR EXISTS (SELECT 1 FROM attempts a WHERE a.server_id = l.server_id AND a.state <> 'ended'))
-      AND (d.id IS NULL OR d.expires_at < clock_timestamp())
-    ORDER BY l.server_id LIMIT %(most)s FOR UPDATE OF l SKIP LOCKED
+_FREE = """
+SELECT l.server_id FROM leases l JOIN servers s ON s.id = l.server_id
+LEFT JOIN dispatchers d ON d.id = l.dispatcher_id
+WHERE l.dispatcher_id IS DISTINCT FROM %(me)s
+  AND ((s.enabled AND s.removed_at IS NULL)
+       OR EXISTS (SELECT 1 FROM attempts a WHERE a.server_id = l.server_id AND a.state <> 'ended'))
+  AND (d.id IS NULL OR d.expires_at < clock_timestamp())
+ORDER BY l.server_id LIMIT %(most)s FOR UPDATE OF l SKIP LOCKED
+"""
+
+# Judged anew under the lock: what was free when _FREE looked may have been taken, or renewed, before it locked. A
+# holder that renews at this moment has its row locked, and is not dead.
+_TAKE = """
+WITH locked AS (
+    SELECT server_id, dispatcher_id AS holder FROM leases WHERE server_id = ANY(%(servers)s::text[])
+), dead AS (
+    SELECT id FROM dispatchers WHERE id IN (SELECT holder FROM locked) AND expires_at < clock_timestamp()
+    FOR UPDATE SKIP LOCKED
 )
-UPDATE leases l SET dispatcher_id = %(me)s, fence = l.fence + 1
-FROM free, leases before
-WHERE l.server_id = free.server_id AND before.server_id = free.server_id
-RETURNING l.server_id, before.dispatcher_id IS NOT NULL
+UPDATE leases l SET dispatcher_id = %(me)s, fence = l.fence + 1 FROM locked
+WHERE l.server_id = locked.server_id AND holder IS DISTINCT FROM %(me)s
+  AND (holder IS NULL OR holder IN (SELECT id FROM dead)
+       OR NOT EXISTS (SELECT 1 FROM dispatchers d WHERE d.id = holder))
+RETURNING l.server_id, holder IS NOT NULL
+"""
+
+_LOCK_JOBS = """
+SELECT id FROM jobs WHERE id IN (
+    SELECT job_id FROM attempts WHERE server_id = ANY(%s::text[]) AND state <> 'ended')
+ORDER BY id FOR UPDATE
+"""
+
+_CARRY_OVER = """
+WITH carried AS (
+    UPDATE attempts a SET fence = l.fence FROM leases l
+    WHERE l.server_id = ANY(%(taken)s::text[]) AND a.server_id = l.server_id AND a.state <> 'ended'
+    RETURNING a.job_id, a.server_id
+)
+UPDATE jobs SET dispatcher_losses = dispatcher_losses + 1 FROM carried
+WHERE jobs.id = carried.job_id AND carried.server_id = ANY(%(lost)s::text[])
 """
 
 
@@ -133,22 +159,19 @@ async def dispatchers_alive(tx: Tx) -> int:
 async def acquire(tx: Tx, me: DispatcherId, most: int) -> None:
     """Take over at most `most` servers that nobody alive holds: a new fence on the lease and on its live attempts.
 
-    The second statement sees every attempt that a claim under the old fence wrote, because a claim holds the
-    lease's row FOR SHARE until it commits and this statement starts after the lease is ours.
+    The last statement sees every attempt that a claim under the old fence wrote, because a claim holds the lease's
+    row FOR SHARE until it commits and this statement starts after the lease is ours.
     """
-    rows = await tx.execute(_ACQUIRE, {"me": me, "most": most})
-    taken = await rows.fetchall()
-    lost = [server_id for server_id, held in taken if held]
-    await tx.execute(
-        """UPDATE jobs SET dispatcher_losses = dispatcher_losses + 1 WHERE id IN (
-               SELECT job_id FROM attempts WHERE server_id = ANY(%s) AND state <> 'ended')""",
-        (lost,),
-    )
-    await tx.execute(
-        """UPDATE attempts a SET fence = l.fence FROM leases l
-           WHERE l.server_id = ANY(%s) AND a.server_id = l.server_id AND a.state <> 'ended'""",
-        ([server_id for server_id, _ in taken],),
-    )
+    rows = await tx.execute(_FREE, {"me": me, "most": most})
+    free = [server_id for (server_id,) in await rows.fetchall()]
+    if not free:
+        return
+    rows = await tx.execute(_TAKE, {"me": me, "servers": free})
+    held: dict[str, bool] = dict(await rows.fetchall())
+    taken = list(held)
+    await tx.execute(_LOCK_JOBS, (taken,))
+    lost = [server_id for server_id in taken if held[server_id]]
+    await tx.execute(_CARRY_OVER, {"taken": taken, "lost": lost})
 
 
 async def leases(tx: Tx, me: DispatcherId) -> list[Lease]:
@@ -165,6 +188,16 @@ async def usable(tx: Tx) -> set[ServerId]:
     """The servers that may take jobs: enabled and not removed."""
     rows = await tx.execute("SELECT id FROM servers WHERE enabled AND removed_at IS NULL")
     return {ServerId(row[0]) for row in await rows.fetchall()}
+
+
+async def worth_driving(tx: Tx) -> int:
+    """How many servers may take jobs, or still have some."""
+    rows = await tx.execute(
+        """SELECT count(*) FROM servers s WHERE (s.enabled AND s.removed_at IS NULL)
+           OR EXISTS (SELECT 1 FROM attempts a WHERE a.server_id = s.id AND a.state <> 'ended')"""
+    )
+    row = await rows.fetchone()
+    return int(row[0]) if row else 0
 
 
 async def release(tx: Tx, me: DispatcherId, server_ids: Collection[ServerId]) -> None:
@@ -188,7 +221,7 @@ async def run_times(tx: Tx) -> dict[tuple[bytes, ServerId], float]:
 
 
 async def save_run_times(tx: Tx, measured: Mapping[tuple[bytes, ServerId], float]) -> None:
-    keys = list(measured)
+    keys = sorted(measured)
     await tx.execute(
         """INSERT INTO run_times (shape, server_id, seconds, runs)
            SELECT *, 1 FROM unnest(%s::bytea[], %s::text[], %s::float8[])
