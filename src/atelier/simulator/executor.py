@@ -7,15 +7,16 @@ History is written, `status` goes to all, and `executing {node: null}` comes las
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from atelier.comfy.catalog import as_object
 from atelier.simulator.cache import Kept, OutputCache
 from atelier.simulator.catalogue import Catalogue
-from atelier.simulator.nodes.call import Blocked, Call, Interrupted, Made, NodeFailed, Workshop
+from atelier.simulator.nodes.call import Blocked, Call, Interrupted, Later, Made, NodeFailed, Workshop
 from atelier.simulator.nodes.registry import NODES
+from atelier.simulator.nodes.testing import WAITING
 from atelier.simulator.order import Order, links
 from atelier.simulator.progress import Progress
 from atelier.simulator.prompt_queue import Prompt
@@ -76,38 +77,45 @@ class _Run:
 
     def _run_nodes(self) -> bool:
         """Run what is not cached; False as soon as a node fails or somebody interrupts."""
-        order = Order(self.prompt.graph, self._is_output, self._is_done)
+        order = Order(self.prompt.graph, self._is_urgent, self._is_done)
         for output in self.prompt.outputs:
             order.add(output)
-        while (node_id := order.pick()) is not None:
-            if not self._run_node(node_id):
-                return False
-            order.done(node_id)
+        pending: dict[str, Callable[[], Made]] = {}
+        while (node_id := order.pick() or next(iter(pending), None)) is not None:
+            try:
+                later = self._step(node_id, pending.pop(node_id, None))
+            except Interrupted:
+                return self._interrupted(node_id)
+            except Exception as error:  # noqa: BLE001 - a node may raise anything, and ComfyUI reports whatever it is
+                return self._failed(node_id, error)
+            if later is None:
+                order.done(node_id)
+            else:
+                order.hold(node_id)
+                pending[node_id] = later.finish
         return True
 
-    def _run_node(self, node_id: str) -> bool:
+    def _step(self, node_id: str, finish: Callable[[], Made] | None) -> Later | None:
+        """Show a cached node, start one, or finish one that waited; a node that waits now comes back."""
         kept = self.engine.cache.get(node_id)
         if kept is not None:
             self._show(node_id, kept.ui)
             self.progress.finish(node_id)
-            return True
-        try:
-            self._execute(node_id)
-        except Interrupted:
-            self._interrupted(node_id)
-            return False
-        except Exception as error:  # noqa: BLE001 - a node may raise anything, and ComfyUI reports whatever it is
-            self._failed(node_id, error)
-            return False
-        return True
+            return None
+        made = self._start(node_id) if finish is None else finish()
+        if isinstance(made, Later):
+            return made
+        self._keep(node_id, made)
+        return None
 
-    def _execute(self, node_id: str) -> None:
-        node = self.prompt.graph[node_id]
+    def _start(self, node_id: str) -> Made | Later:
         self.progress.start(node_id)
         if self.prompt.client_id is not None:
             self.engine.sockets.executing = (self.prompt.client_id, node_id)
         self._send("executing", {"node": node_id, "display_node": node_id, "prompt_id": self.prompt.id})
-        made = self._made(node_id, node)
+        return self._made(node_id, self.prompt.graph[node_id])
+
+    def _keep(self, node_id: str, made: Made) -> None:
         meta = {"node_id": node_id, "display_node": node_id, "parent_node": None, "real_node_id": node_id}
         self.engine.cache.keep(node_id, Kept(made.outputs, made.ui, meta))
         if made.ui is not None:
@@ -115,7 +123,7 @@ class _Run:
         self.progress.finish(node_id)
         self.executed.append(node_id)
 
-    def _made(self, node_id: str, node: Mapping[str, Any]) -> Made:
+    def _made(self, node_id: str, node: Mapping[str, Any]) -> Made | Later:
         self.engine.shop.sleep(0.0)
         if self.engine.shop.faults.use("out_of_memory") is not None:
             raise NodeFailed(OUT_OF_MEMORY, _OUT_OF_MEMORY_WORDS)
@@ -153,7 +161,7 @@ class _Run:
             return Made()
         return Made((blocked,) * len(spec.outputs if spec else ()))
 
-    def _failed(self, node_id: str, error: Exception) -> None:
+    def _failed(self, node_id: str, error: Exception) -> bool:
         kind = error.exception_type if isinstance(error, NodeFailed) else type(error).__name__
         is_cycle = kind == _DYNAMIC_CYCLE
         self.succeeded = is_cycle
@@ -161,6 +169,7 @@ class _Run:
         trace = [] if is_cycle else traceback.format_tb(error.__traceback__)
         inputs: Any = [] if is_cycle else self._shown_inputs(node_id)
         self._tell("execution_error", self._error(node_id, words, kind, trace, inputs))
+        return False
 
     def _error(self, node_id: str, words: str, kind: str, trace: list[str], inputs: object) -> dict[str, Any]:
         return {
@@ -175,7 +184,7 @@ class _Run:
             "current_outputs": list(self.prompt.graph),
         }
 
-    def _interrupted(self, node_id: str) -> None:
+    def _interrupted(self, node_id: str) -> bool:
         self.succeeded = False
         data = {
             "prompt_id": self.prompt.id,
@@ -184,6 +193,7 @@ class _Run:
             "executed": list(self.executed),
         }
         self._tell("execution_interrupted", data, to_all=True)
+        return False
 
     def _shown_inputs(self, node_id: str) -> dict[str, list[Any]]:
         given = as_object(self.prompt.graph[node_id].get("inputs")) or {}
@@ -221,9 +231,10 @@ class _Run:
             status,
         )
 
-    def _is_output(self, node_id: str) -> bool:
-        spec = self.engine.catalogue.catalog.get(self.prompt.graph[node_id]["class_type"])
-        return spec is not None and spec.is_output
+    def _is_urgent(self, node_id: str) -> bool:
+        class_type = self.prompt.graph[node_id]["class_type"]
+        spec = self.engine.catalogue.catalog.get(class_type)
+        return class_type in WAITING or (spec is not None and spec.is_output)
 
     def _is_done(self, node_id: str) -> bool:
         """Cached, or not there at all: then the node that asks for it fails, instead of the whole thread."""

@@ -1,7 +1,8 @@
 """Nodes run in the order in which ComfyUI would pick them: outputs and what feeds them first, then as discovered.
 
 The rules as observed: from each output node upstream, cached nodes are left out; among nodes that wait for nothing
-an output node goes first, then one that feeds an output, then one that feeds such a one, else the first found.
+an output node (or one that only waits) goes first, then one that feeds such a node, then one that feeds that one,
+else the first found.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,10 +27,11 @@ class Order:
     """The nodes of one run that have not been executed."""
 
     graph: Mapping[str, Any]
-    is_output: Callable[[str], bool]
+    is_urgent: Callable[[str], bool]
     is_done: Callable[[str], bool]
     _waits_for: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     _feeds: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    _held: set[str] = field(default_factory=set[str])
 
     def add(self, output_id: str) -> None:
         """An output node and everything upstream of it that is not cached."""
@@ -46,12 +48,17 @@ class Order:
 
     def pick(self) -> str | None:
         """The node to run next, or None at the end (or when only a cycle is left)."""
-        ready = [node_id for node_id, sources in self._waits_for.items() if not sources]
+        waiting = self._waits_for.items()
+        ready = [node_id for node_id, sources in waiting if not sources and node_id not in self._held]
         for distance in range(3):
             for node_id in ready:
                 if self._feeds_output(node_id, distance):
                     return node_id
         return ready[0] if ready else None
+
+    def hold(self, node_id: str) -> None:
+        """The node has started and waits: do not pick it again."""
+        self._held.add(node_id)
 
     def done(self, node_id: str) -> None:
         del self._waits_for[node_id]
@@ -61,5 +68,5 @@ class Order:
 
     def _feeds_output(self, node_id: str, distance: int) -> bool:
         if distance == 0:
-            return self.is_output(node_id)
+            return self.is_urgent(node_id)
         return any(self._feeds_output(fed, distance - 1) for fed in self._feeds.get(node_id, ()))

@@ -112,4 +112,11 @@ class Made:
     ui: dict[str, Any] | None = None
 
 
-Node: TypeAlias = Callable[[Call], Made]
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A node that waits for something else meanwhile (`async` in ComfyUI): others run first, then `finish`."""
+
+    finish: Callable[[], Made]
+
+
+Node: TypeAlias = Callable[[Call], Made | Later]

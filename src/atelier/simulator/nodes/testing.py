@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from PIL import Image
 
 from atelier.kit import clock
-from atelier.simulator.nodes.call import Blocked, Call, Made, Node, NodeFailed
+from atelier.simulator.nodes.call import Blocked, Call, Later, Made, Node, NodeFailed
 from atelier.simulator.pictures import Picture
 
 _SLEEP_TICK = 0.1
+
+WAITING = frozenset({"TestSleep", "TestAsyncError"})
+"""Nodes that give way while they wait; ComfyUI starts them as early as it can."""
 
 
 def stub_image(call: Call) -> Made:
@@ -25,13 +28,17 @@ def stub_value(call: Call) -> Made:
     return Made((call.inputs["value"],))
 
 
-def sleep(call: Call) -> Made:
+def sleep(call: Call) -> Later:
     """Wait for `seconds`, telling each tenth of a second how long it has been."""
     seconds, started = call.float("seconds"), clock.monotonic()
-    while (passed := clock.monotonic() - started) < seconds:
-        call.watch(passed, seconds)
-        call.shop.sleep(min(_SLEEP_TICK, seconds - passed))
-    return Made((call.inputs["value"],))
+
+    def finish() -> Made:
+        while (passed := clock.monotonic() - started) < seconds:
+            call.watch(passed, seconds)
+            call.shop.sleep(min(_SLEEP_TICK, seconds - passed))
+        return Made((call.inputs["value"],))
+
+    return Later(finish)
 
 
 def fail(_call: Call) -> Made:
@@ -39,10 +46,13 @@ def fail(_call: Call) -> Made:
     raise RuntimeError(msg)
 
 
-def fail_later(call: Call) -> Made:
-    call.shop.sleep(call.float("error_after"))
-    msg = "Intentional async execution error for testing"
-    raise RuntimeError(msg)
+def fail_later(call: Call) -> Later:
+    def finish() -> Made:
+        call.shop.sleep(call.float("error_after"))
+        msg = "Intentional async execution error for testing"
+        raise RuntimeError(msg)
+
+    return Later(finish)
 
 
 def block(call: Call) -> Made:

@@ -30,7 +30,7 @@ async def view(request: web.Request) -> web.StreamResponse:
     if not path.is_file():
         return web.Response(status=404)
     headers = {"Content-Disposition": f'filename="{path.name}"'}
-    channel = request.query.get("channel", "rgba")
+    channel = request.query.get("channel", "")
     if "preview" in request.query:
         body, kind = await asyncio.to_thread(_smaller, path, request.query["preview"], channel)
         return web.Response(body=body, content_type=kind, headers=headers)
@@ -114,9 +114,11 @@ async def _store(request: web.Request, write: "Write") -> web.Response:
 
 
 async def _read(request: web.Request) -> Upload | None:
-    """None without a file or its name. Raises KeyError for a type that is no folder (500 in the real server)."""
+    """None without a file or its name. Raises where the real server does: a text as image, an unknown type."""
     form = await request.post()
     image = form.get("image")
+    if isinstance(image, str):
+        raise TypeError
     if not isinstance(image, web.FileField) or not image.filename:
         return None
     kind = str(form.get("type", "input"))

@@ -48,7 +48,7 @@ def _number(simulator: Simulator, body: Any) -> float:
     if "number" in body:
         return float(body["number"])
     number = next(simulator.numbers)
-    return -number if body.get("front") else number
+    return -number if (as_object(body) or {}).get("front") else number
 
 
 def _judge(simulator: Simulator, body: dict[str, Any]) -> Verdict:

@@ -25,7 +25,7 @@ def add_routes(app: web.Application) -> None:
     if app[SIMULATOR].config.control:
         app.add_routes(control.ROUTES)
     app.router.add_get("/", front_page)
-    app.router.add_get("/{anything:.*}", catalogue.nothing_found)
+    app.router.add_get("/{anything:.*}", no_such_file)
 
 
 async def front_page(_request: web.Request) -> web.Response:
@@ -33,6 +33,11 @@ async def front_page(_request: web.Request) -> web.Response:
         "<!doctype html><title>Simulated ComfyUI</title><p>This is a simulated ComfyUI server. It has no editor."
     )
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
+
+
+async def no_such_file(_request: web.Request) -> web.Response:
+    """The real server looks for an unknown path among its static files."""
+    return web.Response(status=404, content_type="application/octet-stream")
 
 
 @web.middleware
