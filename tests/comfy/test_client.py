@@ -405,6 +405,14 @@ async def test_a_file_is_uploaded_as_the_editor_would(
     assert b'name="type"\r\n\r\ninput' in body
 
 
+async def test_a_name_cannot_end_its_header(server: StandIn, client: ComfyClient) -> None:
+    server.says("/upload/image", {"name": "x"})
+
+    await client.upload('a"\r\nX-Evil: 1\ud800.png', b"x", content_type="image/png")
+
+    assert b'filename="a\\"__X-Evil: 1_.png"' in server.seen[0][3]
+
+
 async def test_an_upload_that_nobody_reads_is_a_lost_server(session: aiohttp.ClientSession) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from atelier.comfy.client import ComfyClient, OutputItem, Success
+from atelier.comfy.client import ComfyClient, OutputItem, Success, UploadedFile
 from atelier.comfy.errors import FileGone, LostServer, Rejected
 from atelier.comfy.graph import parse
 from atelier.comfy.messages import Executed, Executing, ExecutionStart, Preview
@@ -127,15 +127,14 @@ async def test_an_uploaded_file_is_loaded_by_its_reference(url: str) -> None:
             content = b"".join([chunk async for chunk in download.chunks])
 
         uploads = [
-            await line.client.upload("naïve ü 1.png", content, content_type="image/png", subfolder="a/b"),
-            await line.client.upload("naïve ü 1.png", content, content_type="image/png", subfolder="a/b"),
+            await line.client.upload('naïve "ü" 1.png', content, content_type="image/png", subfolder="a/b"),
+            await line.client.upload('naïve "ü" 1.png', content, content_type="image/png", subfolder="a/b"),
         ]
         graph = fresh(images=["9", 0])
         graph["9"] = {"class_type": "LoadImage", "inputs": {"image": uploads[0].reference}}
         outputs = await line.outputs(graph)
 
-    assert uploads[0] == uploads[1]
-    assert uploads[0].subfolder == "a/b"
+    assert uploads[0] == uploads[1] == UploadedFile('naïve "ü" 1.png', "a/b", "input")
     assert len(outputs) == 1
 
 

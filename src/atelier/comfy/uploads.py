@@ -40,10 +40,13 @@ class Part:
         return len(self.content) / SLOWEST if isinstance(self.content, bytes) else 0.0
 
     def form(self, touch: Callable[[], None]) -> aiohttp.FormData:
-        """The multipart body; `touch` is called for every piece that an iterator yields."""
+        """The multipart body; `touch` is called for every piece that an iterator yields.
+
+        The name goes out as a browser sends it, in plain UTF-8: a server stores a quoted one as it is spelled.
+        """
         content = self.content if isinstance(self.content, bytes) else self._touching(self.content, touch)
-        data = aiohttp.FormData()
-        data.add_field("image", content, filename=self.name, content_type=self.content_type)
+        data = aiohttp.FormData(quote_fields=False)
+        data.add_field("image", content, filename=printable(self.name), content_type=self.content_type)
         for name, value in self.fields.items():
             data.add_field(name, value)
         return data
@@ -61,6 +64,11 @@ class Part:
         except Exception as failure:
             self._failures.append(failure)
             raise
+
+
+def printable(name: str) -> str:
+    """The name without what could end a header, or that UTF-8 cannot spell."""
+    return "".join(letter if letter.isprintable() else "_" for letter in name)
 
 
 def parse_upload(reply: Mapping[str, Any]) -> UploadedFile | None:
