@@ -2,9 +2,10 @@ import signal
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import aiohttp
-import psutil
+import psutil  # type: ignore[import-untyped] - it ships no stubs
 import pytest
 
 from support.terminal import Terminal, ready_line, stopped
@@ -12,8 +13,8 @@ from support.terminal import Terminal, ready_line, stopped
 pytestmark = pytest.mark.timeout(120)
 
 
-def _children(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
+def _children(pid: int) -> list[Any]:
+    return list(psutil.Process(pid).children(recursive=True))
 
 
 async def _answers(url: str) -> None:

@@ -7,6 +7,7 @@ from atelier.entry.commands.printing import print_line
 from atelier.entry.settings import Settings
 from atelier.kit.database import Database
 from atelier.kit.migrations import migrate as bring_up_to_date
+from atelier.tasks.schema import prepare
 
 
 def migrate(*, state: State = None) -> None:
@@ -20,6 +21,7 @@ async def _migrate(settings: Settings) -> None:
         await database.open()
         try:
             ran = await bring_up_to_date(database, installation.SCHEMA)
+            await prepare(database)
         finally:
             await database.close()
     print_line(f"ran {', '.join(ran)}" if ran else "the schema was up to date")
