@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -33,47 +32,49 @@ DEFAULT_LIMITS = Limits()
 
 
 def check_bounds(document: object, limits: Limits) -> None:
-    """Raises InvalidWorkflow for what is too deep, too long, too much or not JSON. Walks without recursion."""
-    stack: list[tuple[object, int]] = [(document, 0)]
-    seen = 0
-    while stack:
-        value, depth = stack.pop()
-        seen += 1
+    """Raises InvalidWorkflow for what is too deep, too long, too much or not JSON. Walks level by level."""
+    level: list[object] = [document]
+    depth = seen = 0
+    while level:
+        seen += len(level)
         if depth > limits.depth or seen > limits.values:
             raise too_big(f"more than {limits.depth} levels deep or {limits.values} values")
-        _check_value(value, limits)
-        stack.extend((member, depth + 1) for member in _members(value))
+        level = _next_level(level, limits)
+        depth += 1
 
 
-def _members(value: object) -> Iterator[object]:
-    if isinstance(value, dict):
-        table = cast("dict[object, object]", value)
-        yield from table.keys()
-        yield from table.values()
-    elif isinstance(value, list):
-        yield from cast("list[object]", value)
-
-
-def _check_value(value: object, limits: Limits) -> None:
-    match value:
-        case str():
+def _next_level(level: list[object], limits: Limits) -> list[object]:
+    """What stands in the values of one level, which are checked on the way; keys count as values."""
+    below: list[object] = []
+    for value in level:
+        if isinstance(value, str):
             _check_text(value, limits)
-        case bool() | None | dict() | list():
-            pass
-        case int() if not SMALLEST_INT <= value <= LARGEST_INT:
+        elif isinstance(value, dict):
+            table = cast("dict[object, object]", value)
+            below += table.keys()
+            below += table.values()
+        elif isinstance(value, list):
+            below += cast("list[object]", value)
+        elif value is not None:
+            _check_number(value)
+    return below
+
+
+def _check_number(value: object) -> None:
+    if isinstance(value, int):
+        if not SMALLEST_INT <= value <= LARGEST_INT:
             raise _not_json("a whole number that no 64 bits hold")
-        case float() if not math.isfinite(value):
+    elif isinstance(value, float):
+        if not math.isfinite(value):
             raise _not_json("a number that is not finite (NaN or Infinity)")
-        case int() | float():
-            pass
-        case _:
-            raise _not_json(f"a value of type {type(value).__name__}")
+    else:
+        raise _not_json(f"a value of type {type(value).__name__}")
 
 
 def _check_text(text: str, limits: Limits) -> None:
     if len(text) > limits.text:
         raise too_big(f"a text of {len(text)} characters; {limits.text} are allowed")
-    if "\0" in text or _SURROGATE.search(text):
+    if "\0" in text or not (text.isascii() or _SURROGATE.search(text) is None):
         raise _not_json("a text with a NUL or half a surrogate pair")
 
 
