@@ -116,6 +116,10 @@ class Yard:
         async with self.database.transaction() as tx:
             await store.acquire(tx, me, most)
 
+    async def leave(self, me: DispatcherId) -> None:
+        async with self.database.transaction() as tx:
+            await store.leave(tx, me)
+
     async def fences(self, me: DispatcherId) -> dict[ServerId, int]:
         async with self.database.transaction() as tx:
             return {lease.server.id: lease.fence for lease in await store.leases(tx, me)}

@@ -20,12 +20,12 @@ from atelier.jobs.model import (
     Preview,
     Progress,
 )
-from atelier.jobs.store import attempts, live, reads
+from atelier.jobs.store import attempts, claims, live, reads
 from atelier.jobs.store import submit as submits
 from atelier.kit import clock
 from atelier.kit.database import Database, Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
-from atelier.kit.ids import AccountId, JobId
+from atelier.kit.ids import AccountId, JobId, ServerId
 
 POSITION_CAP = 1000
 
@@ -138,6 +138,30 @@ async def preview_after(tx: Tx, job_id: JobId, seq: int) -> Preview | None:
 async def watch(tx: Tx, job_id: JobId, seconds: float) -> None:
     """Ask for previews of this job during the next `seconds`. Wake `watch` after the commit."""
     await live.watch(tx, job_id, seconds)
+
+
+async def adopt(tx: Tx, server_id: ServerId, fence: int) -> list[Claim]:
+    """The attempts that live on this server under this fence, oldest first.
+
+    A job that went through too many lost dispatchers ends here instead: perhaps it is what ends them.
+    """
+    return [claim for claim in await claims.live(tx, server_id, fence) if await _may_go_on(tx, claim)]
+
+
+async def _may_go_on(tx: Tx, claim: Claim) -> bool:
+    locked = await attempts.lock_job(tx, claim.job_id)
+    if locked is None or not await attempts.lock_attempt(tx, claim):
+        return False
+    state, counters = locked
+    verdict = rules.after_failure(counters, Cause.DISPATCHER_LOST)
+    if not isinstance(verdict, GiveUp):
+        return True
+    await attempts.end_attempt(tx, claim, Outcome.LOST, {"cause": Cause.DISPATCHER_LOST})
+    if state is JobState.CANCELING:
+        await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
+    else:
+        await attempts.end_job(tx, claim.job_id, JobState.FAILED, verdict.error)
+    return False
 
 
 async def finish_failed(

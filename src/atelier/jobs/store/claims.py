@@ -1,6 +1,7 @@
 """Claiming: what waits at the front of each requirement set, and the one statement that takes it.
 
 The lease's row is locked FOR SHARE in the claim, so a take-over (which updates it) comes wholly before or after.
+All leases are locked before the first job: to count them, `held` must be read to its end.
 """
 
 import uuid
@@ -36,10 +37,10 @@ WITH wish AS (
     SELECT l.server_id, l.fence FROM leases l
     WHERE l.server_id = ANY(%(servers)s::text[]) AND l.dispatcher_id = %(me)s
       AND EXISTS (SELECT 1 FROM dispatchers d WHERE d.id = %(me)s AND d.expires_at > clock_timestamp())
-    FOR SHARE
+    ORDER BY l.server_id FOR SHARE
 ), picked AS (
     SELECT j.id FROM jobs j JOIN wish w ON w.job_id = j.id JOIN held h USING (server_id, fence)
-    WHERE j.state = 'queued' AND j.attempt = w.number - 1
+    WHERE j.state = 'queued' AND j.attempt = w.number - 1 AND (SELECT count(*) FROM held) > 0
     FOR UPDATE OF j SKIP LOCKED
 ), taken AS (
     UPDATE jobs j SET state = 'claimed', attempt = w.number

@@ -1,5 +1,7 @@
 """Periodic work on jobs: waiting too long, keeping too long, partitions of the event log."""
 
+import datetime as dt
+
 from psycopg import sql
 
 from atelier.jobs.model import JobError, JobState
@@ -12,11 +14,10 @@ SELECT id FROM jobs WHERE state = 'queued' AND wait_until < now() ORDER BY wait_
 FOR UPDATE SKIP LOCKED
 """
 
-_PARTITIONS = """
-SELECT format('CREATE TABLE IF NOT EXISTS %I PARTITION OF job_events FOR VALUES FROM (%L) TO (%L)',
-              'job_events_' || to_char(day, 'YYYYMMDD'), day::date, (day + interval '1 day')::date)
-FROM generate_series(date_trunc('day', now() AT TIME ZONE 'UTC'),
-                     date_trunc('day', now() AT TIME ZONE 'UTC') + interval '3 days', interval '1 day') AS day
+_MISSING_DAYS = """
+SELECT day::date FROM generate_series((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + 3,
+                                      interval '1 day') AS day
+WHERE to_regclass('job_events_' || to_char(day, 'YYYYMMDD')) IS NULL
 """
 
 _OLD_PARTITIONS = """
@@ -24,6 +25,18 @@ SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'job_events'::regclass AND c.relname ~ '^job_events_[0-9]{8}$'
   AND to_date(right(c.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - %s::int
 """
+
+_MOVE_DAY = """
+WITH moved AS (DELETE FROM job_events_default WHERE job_day = {day} RETURNING *)
+INSERT INTO {partition} SELECT * FROM moved
+"""
+
+_FORGET_EVENTS = """
+DELETE FROM job_events e USING jobs j
+WHERE j.id = ANY(%s) AND e.job_id = j.id AND e.job_day = (j.created_at AT TIME ZONE 'UTC')::date
+"""
+
+_OF_A_JOB = ("outputs", "job_inputs", "holds", "job_progress", "job_previews", "job_watches")
 
 
 async def expire(tx: Tx, most: int = 500) -> list[JobId]:
@@ -49,16 +62,9 @@ async def forget_finished(tx: Tx, most: int = 500) -> int:
         (most,),
     )
     ids = [row[0] for row in await rows.fetchall()]
-    for table in (
-        "outputs",
-        "job_inputs",
-        "holds",
-        "idempotency_keys",
-        "job_events",
-        "job_progress",
-        "job_previews",
-    ):
+    for table in _OF_A_JOB:
         await tx.execute(f"DELETE FROM {table} WHERE job_id = ANY(%s)", (ids,))  # noqa: S608 - fixed names
+    await tx.execute(_FORGET_EVENTS, (ids,))
     await tx.execute("DELETE FROM jobs WHERE id = ANY(%s)", (ids,))
     return len(ids)
 
@@ -72,9 +78,36 @@ async def forget_live(tx: Tx) -> None:
 
 
 async def partition(tx: Tx, keep_days: int) -> None:
-    """Make the event log's partitions for today and the next three days; drop those older than `keep_days`."""
+    """Make the event log's partitions for today and the next three days; drop those older than `keep_days`.
+
+    Events of a day that had no partition yet lie in the default one and move. The log is locked only when there is
+    something to do, and for five seconds at most.
+    """
     await tx.execute("SET LOCAL lock_timeout = '5s'")
-    for (statement,) in await (await tx.execute(_PARTITIONS)).fetchall():
-        await tx.execute(statement)
-    for (name,) in await (await tx.execute(_OLD_PARTITIONS, (keep_days,))).fetchall():
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtext('job_events'))")
+    days = [row[0] for row in await (await tx.execute(_MISSING_DAYS)).fetchall()]
+    old = [row[0] for row in await (await tx.execute(_OLD_PARTITIONS, (keep_days,))).fetchall()]
+    if days or old:
+        await tx.execute("LOCK TABLE job_events IN ACCESS EXCLUSIVE MODE")
+    for day in days:
+        await _make_partition(tx, day)
+    for name in old:
         await tx.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+    await tx.execute(
+        "DELETE FROM job_events_default WHERE job_day < (now() AT TIME ZONE 'UTC')::date - %s::int", (keep_days,)
+    )
+
+
+async def _make_partition(tx: Tx, day: dt.date) -> None:
+    following = day + dt.timedelta(days=1)
+    names = {
+        "partition": sql.Identifier(f"job_events_{day:%Y%m%d}"),
+        "day": sql.Literal(day),
+        "following": sql.Literal(following),
+    }
+    for statement in (
+        "CREATE TABLE {partition} (LIKE job_events INCLUDING DEFAULTS)",
+        _MOVE_DAY,
+        "ALTER TABLE job_events ATTACH PARTITION {partition} FOR VALUES FROM ({day}) TO ({following})",
+    ):
+        await tx.execute(sql.SQL(statement).format(**names))
