@@ -54,6 +54,13 @@ def test_rewriting_works_on_a_copy_and_leaves_links_alone() -> None:
     assert graph == before
 
 
+@pytest.mark.parametrize(("wanted", "kept"), [(5, "p/5"), ({"__value__": "../x"}, "p/x"), (None, "p/None")])
+def test_a_prefix_that_a_server_would_make_a_text_of_is_one(wanted: Any, kept: str) -> None:
+    rewritten = rewrite_prefixes(parse(picture(filename_prefix=wanted)), "p")
+
+    assert rewritten["2"]["inputs"]["filename_prefix"] == kept
+
+
 @pytest.mark.parametrize(
     ("wanted", "kept"),
     [

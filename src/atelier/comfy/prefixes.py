@@ -79,16 +79,21 @@ def stays_inside(value: str) -> bool:
 
 
 def rewrite_prefixes(graph: Graph, prefix: str) -> Graph:
-    """A copy in which every saving node writes under `prefix/`, and cannot leave it."""
+    """A copy in which every saving node writes under `prefix/`, and cannot leave it.
+
+    A server makes a text of whatever stands there. What comes over a link is known only while the graph runs.
+    """
     return {node_id: _under(node, prefix) for node_id, node in graph.items()}
 
 
 def _under(node: dict[str, Any], prefix: str) -> dict[str, Any]:
     inputs = cast("dict[str, Any]", node["inputs"])
-    wanted = inputs.get(PREFIX_INPUT)
-    if not isinstance(wanted, str):
+    if PREFIX_INPUT not in inputs:
         return node
-    return {**node, "inputs": {**inputs, PREFIX_INPUT: f"{prefix}/{tame(wanted)}"}}
+    wanted = unwrapped(inputs[PREFIX_INPUT])
+    if isinstance(wanted, list):
+        return node
+    return {**node, "inputs": {**inputs, PREFIX_INPUT: f"{prefix}/{tame(str(wanted))}"}}
 
 
 def tame(wanted: str) -> str:
