@@ -47,13 +47,13 @@ def prepared(lock: str) -> Environment:
     """The environment, made or brought up to date where it must be. Raises Stop with a sentence and its cure."""
     folder = Path(os.environ.get("ATELIER_VENV") or ROOT / ".venv").absolute()  # noqa: TID251 - before settings exist
     environment = Environment(folder, lock)
-    if _ready(environment):
+    if ready(environment):
         return environment
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
-            if not _ready(environment):
-                _fill(environment)
+            if not ready(environment):
+                fill(environment)
     except OSError as error:
         raise Stop(_about_the_disk(folder, str(error))) from error
     return environment
@@ -69,7 +69,8 @@ def _wanted(environment: Environment) -> dict[str, str]:
     }
 
 
-def _ready(environment: Environment) -> bool:
+def ready(environment: Environment) -> bool:
+    """Whether it was completed, from this lock, for this clone and this Python."""
     try:
         stamp = json.loads(environment.stamp.read_text())
     except (OSError, ValueError):
@@ -78,12 +79,18 @@ def _ready(environment: Environment) -> bool:
     return alive and all(stamp.get(name) == value for name, value in _wanted(environment).items())
 
 
-def _fill(environment: Environment) -> None:
+def fill(environment: Environment) -> None:
+    """Make it what the lock says; without a stamp until it is."""
     _check_space(environment)
     environment.stamp.unlink(missing_ok=True)
     if not _usable(environment):
         _make(environment)
     _install(environment)
+    write_stamp(environment)
+
+
+def write_stamp(environment: Environment) -> None:
+    """Whole or not at all: from here on the environment is what the lock says."""
     stamp = _wanted(environment)
     if environment.lock == "test":  # the test lock contains the other one
         stamp["run"] = _digest(ROOT / "requirements" / "run.txt")
@@ -118,7 +125,7 @@ def _install(environment: Environment) -> None:
         )
         run_showing("Installing Atelier itself", [*pip, "--no-deps", "--no-build-isolation", "-e", ROOT])
     except Failed as failed:
-        raise Stop(_about_pip(environment, failed.said)) from failed
+        raise Stop(about_pip(environment, failed.said)) from failed
 
 
 def _usable(environment: Environment) -> bool:
@@ -181,7 +188,8 @@ _OFFLINE = (
 )
 
 
-def _about_pip(environment: Environment, said: str) -> str:
+def about_pip(environment: Environment, said: str) -> str:
+    """One sentence for what pip says in many."""
     if any(word in said for word in _OFFLINE):
         return (
             "pip does not reach its package index: connect this machine, or name a proxy (HTTPS_PROXY)"

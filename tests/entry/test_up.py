@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psutil  # type: ignore[import-untyped] - it ships no stubs
+import psutil  # type: ignore[import-untyped]  # it ships no stubs
 import pytest
 
 from support.terminal import Terminal, ready_line, stopped
