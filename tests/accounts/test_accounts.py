@@ -65,12 +65,12 @@ async def test_another_pepper_opens_nothing(database: Database) -> None:
         await accounts.authenticate(database, b"another", plaintext)
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "atl_", "x" * 47, f"atl_{'ä' * 43}", "atl_" + "\ud800" * 43, f"atl_{'y' * 43}"]
-)
-async def test_what_is_no_key_opens_nothing(database: Database, wrong: str) -> None:
-    with pytest.raises(Unauthorized):
-        await accounts.Authenticator(database, PEPPER).authenticate(wrong)
+async def test_what_is_no_key_opens_nothing(database: Database) -> None:
+    authenticator = accounts.Authenticator(database, PEPPER)
+
+    for wrong in ("", "atl_", "x" * 47, f"atl_{'ä' * 43}", "atl_" + "\ud800" * 43, f"atl_{'y' * 43}"):
+        with pytest.raises(Unauthorized):
+            await authenticator.authenticate(wrong)
 
 
 async def test_a_revoked_key_opens_nothing_and_stays_on_the_list(database: Database) -> None:

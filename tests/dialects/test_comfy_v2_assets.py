@@ -2,17 +2,21 @@
 
 import datetime as dt
 import resource
+from dataclasses import replace
 from typing import Any
 
 import httpx
-import pytest
 from blake3 import blake3
 from comfy_low.models import Asset as SdkAsset
 
+from atelier.dialects.app import create_app
 from atelier.dialects.comfy_v2 import schemas
 from atelier.dialects.services import Services
 from atelier.kit.ids import AssetId, JobId, new_uuid, parse_uuid
+from atelier.storage.object_store import Credentials
+from atelier.storage.opening import open_storage
 from support.graphs import with_asset
+from support.serving import Tenant, served
 from support.stage import Stage
 
 BODY = bytes(range(256)) * 40
@@ -91,22 +95,20 @@ async def test_a_file_over_the_limit_is_413_with_flat_memory(
     assert list(services.storage.spool.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("content_type", "body", "status"),
-    [
-        ("application/json", b"{}", 400),
-        ("multipart/form-data", b"", 400),
-        ("multipart/form-data; boundary=b", b"", 400),
-        ("multipart/form-data; boundary=b", b"--b\r\nbroken", 400),
-        ("multipart/form-data; boundary=b", b"--b--\r\n", 422),
-    ],
+NO_UPLOADS = (
+    ("application/json", b"{}", 400),
+    ("multipart/form-data", b"", 400),
+    ("multipart/form-data; boundary=b", b"", 400),
+    ("multipart/form-data; boundary=b", b"--b\r\nbroken", 400),
+    ("multipart/form-data; boundary=b", b"--b--\r\n", 422),
 )
-async def test_what_is_no_upload_is_refused(
-    client: httpx.AsyncClient, content_type: str, body: bytes, status: int
-) -> None:
-    answer = await client.post("/api/v2/assets", content=body, headers={"Content-Type": content_type})
 
-    assert code_of(answer) == (status, "invalid_request")
+
+async def test_what_is_no_upload_is_refused(client: httpx.AsyncClient) -> None:
+    for content_type, body, status in NO_UPLOADS:
+        answer = await client.post("/api/v2/assets", content=body, headers={"Content-Type": content_type})
+
+        assert code_of(answer) == (status, "invalid_request"), body
 
 
 async def test_paths_out_of_the_folder_are_refused(client: httpx.AsyncClient) -> None:
@@ -114,15 +116,15 @@ async def test_paths_out_of_the_folder_are_refused(client: httpx.AsyncClient) ->
         assert code_of(await upload(client, file_path=path)) == (422, "invalid_request"), path
 
 
-@pytest.mark.parametrize("spelled", ["{}", "blake3:{}", "blake3%3A{}"])
-async def test_a_known_hash_is_200_and_from_hash_follows(client: httpx.AsyncClient, spelled: str) -> None:
+async def test_a_known_hash_is_200_and_from_hash_follows(client: httpx.AsyncClient) -> None:
     await uploaded(client)
+    digest = blake3(BODY).hexdigest()
 
-    known = await client.head(f"/api/v2/assets/by-hash/{spelled.format(blake3(BODY).hexdigest())}")
+    for spelled in (digest, f"blake3:{digest}", f"blake3%3A{digest}"):
+        known = await client.head(f"/api/v2/assets/by-hash/{spelled}")
+
+        assert (known.status_code, known.content) == (200, b"")
     made = await client.post("/api/v2/assets/from-hash", json={"hash": hash_of(BODY), "file_path": "again.png"})
-
-    assert known.status_code == 200
-    assert known.content == b""
     assert made.status_code == 201
     assert made.json()["hash"] == hash_of(BODY)
 
@@ -145,26 +147,24 @@ async def test_an_unknown_hash_is_404_without_a_body(client: httpx.AsyncClient) 
         assert answer.content == b""
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ({}, (422, "invalid_request")),
-        ({"hash": 1}, (400, "invalid_request")),
-        ({"hash": "xyz"}, (422, "invalid_request")),
-        ({"hash": "0" * 64, "unknown": 1}, (400, "invalid_request")),
-        ({"hash": "0" * 64, "file_path": "../x"}, (422, "invalid_request")),
-        ({"hash": "0" * 64, "tags": "x"}, (400, "invalid_request")),
-        ({"hash": "0" * 64, "tags": [1]}, (400, "invalid_request")),
-        ({"hash": "0" * 64, "expires_in": 0}, (400, "invalid_request")),
-        ({"hash": "0" * 64, "expires_in": True}, (400, "invalid_request")),
-        ({"hash": "0" * 64, "expires_in": 10**40}, (400, "invalid_request")),
-        ({"hash": "0" * 64}, (404, "blob_not_found")),
-    ],
+NO_HASHES: tuple[tuple[dict[str, Any], tuple[int, str]], ...] = (
+    ({}, (422, "invalid_request")),
+    ({"hash": 1}, (400, "invalid_request")),
+    ({"hash": "xyz"}, (422, "invalid_request")),
+    ({"hash": "0" * 64, "unknown": 1}, (400, "invalid_request")),
+    ({"hash": "0" * 64, "file_path": "../x"}, (422, "invalid_request")),
+    ({"hash": "0" * 64, "tags": "x"}, (400, "invalid_request")),
+    ({"hash": "0" * 64, "tags": [1]}, (400, "invalid_request")),
+    ({"hash": "0" * 64, "expires_in": 0}, (400, "invalid_request")),
+    ({"hash": "0" * 64, "expires_in": True}, (400, "invalid_request")),
+    ({"hash": "0" * 64, "expires_in": 10**40}, (400, "invalid_request")),
+    ({"hash": "0" * 64}, (404, "blob_not_found")),
 )
-async def test_from_hash_refuses_what_it_cannot_do(
-    client: httpx.AsyncClient, body: dict[str, Any], expected: tuple[int, str]
-) -> None:
-    assert code_of(await client.post("/api/v2/assets/from-hash", json=body)) == expected
+
+
+async def test_from_hash_refuses_what_it_cannot_do(client: httpx.AsyncClient) -> None:
+    for body, expected in NO_HASHES:
+        assert code_of(await client.post("/api/v2/assets/from-hash", json=body)) == expected, body
 
 
 async def test_an_asset_may_expire(client: httpx.AsyncClient) -> None:
@@ -176,42 +176,40 @@ async def test_an_asset_may_expire(client: httpx.AsyncClient) -> None:
     assert dt.timedelta(seconds=50) < left < dt.timedelta(seconds=70)
 
 
-@pytest.mark.parametrize(
-    ("asked", "status", "part"),
-    [
-        ("bytes=0-9", 206, slice(0, 10)),
-        ("bytes=10-", 206, slice(10, None)),
-        ("bytes=-5", 206, slice(-5, None)),
-        ("bytes=0-999999", 206, slice(0, None)),
-        ("bytes=9-5", 200, slice(0, None)),
-        ("bytes=0-1,3-4", 200, slice(0, None)),
-        ("lines=0-1", 200, slice(0, None)),
-        ("bytes=-", 200, slice(0, None)),
-    ],
+PARTS = (
+    ("bytes=0-9", 206, slice(0, 10)),
+    ("bytes=10-", 206, slice(10, None)),
+    ("bytes=-5", 206, slice(-5, None)),
+    ("bytes=0-999999", 206, slice(0, None)),
+    ("bytes=9-5", 200, slice(0, None)),
+    ("bytes=0-1,3-4", 200, slice(0, None)),
+    ("lines=0-1", 200, slice(0, None)),
+    ("bytes=-", 200, slice(0, None)),
 )
-async def test_content_comes_whole_or_in_part(
-    client: httpx.AsyncClient, asked: str, status: int, part: slice
-) -> None:
+
+
+async def test_content_comes_whole_or_in_part(client: httpx.AsyncClient) -> None:
     asset = await uploaded(client)
 
-    answer = await client.get(f"/api/v2/assets/{asset['id']}/content", headers={"Range": asked})
+    for asked, status, part in PARTS:
+        answer = await client.get(f"/api/v2/assets/{asset['id']}/content", headers={"Range": asked})
 
-    assert answer.status_code == status
-    assert answer.content == BODY[part]
-    assert answer.headers["accept-ranges"] == "bytes"
-    assert answer.headers["content-type"] == "image/png"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert ("content-range" in answer.headers) == (status == 206)
+        assert answer.status_code == status, asked
+        assert answer.content == BODY[part]
+        assert answer.headers["accept-ranges"] == "bytes"
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert ("content-range" in answer.headers) == (status == 206)
 
 
-@pytest.mark.parametrize("asked", ["bytes=10240-", "bytes=99999-100000", "bytes=-0"])
-async def test_a_range_behind_the_end_is_416(client: httpx.AsyncClient, asked: str) -> None:
+async def test_a_range_behind_the_end_is_416(client: httpx.AsyncClient) -> None:
     asset = await uploaded(client)
 
-    answer = await client.get(f"/api/v2/assets/{asset['id']}/content", headers={"Range": asked})
+    for asked in ("bytes=10240-", "bytes=99999-100000", "bytes=-0"):
+        answer = await client.get(f"/api/v2/assets/{asset['id']}/content", headers={"Range": asked})
 
-    assert code_of(answer) == (416, "range_not_satisfiable")
-    assert answer.headers["content-range"] == f"bytes */{len(BODY)}"
+        assert code_of(answer) == (416, "range_not_satisfiable")
+        assert answer.headers["content-range"] == f"bytes */{len(BODY)}"
 
 
 async def test_what_a_client_has_is_not_sent_again(client: httpx.AsyncClient) -> None:
@@ -299,15 +297,34 @@ async def test_an_output_is_an_asset_and_an_input(client: httpx.AsyncClient, sta
     assert used.status_code == 201
 
 
-@pytest.mark.parametrize("what", ["", "/content"])
-async def test_an_asset_of_somebody_else_is_not_there(
-    client: httpx.AsyncClient, other: httpx.AsyncClient, what: str
-) -> None:
+async def test_an_asset_of_somebody_else_is_not_there(client: httpx.AsyncClient, other: httpx.AsyncClient) -> None:
     asset = await uploaded(client)
 
     for asset_id in (asset["id"], AssetId(new_uuid()), "nonsense", "blake3:00"):
-        assert code_of(await other.get(f"/api/v2/assets/{asset_id}{what}")) == (404, "not_found")
+        for what in ("", "/content"):
+            assert code_of(await other.get(f"/api/v2/assets/{asset_id}{what}")) == (404, "not_found")
     assert code_of(await other.delete(f"/api/v2/assets/{asset['id']}")) == (404, "not_found")
     missing = await other.post("/api/v2/jobs", json={"workflow": with_asset(asset["id"])})
     assert code_of(missing) == (422, "missing_asset")
     assert missing.json()["error"]["details"]["missing_ids"] == [asset["id"]]
+
+
+async def test_what_a_bucket_can_serve_is_fetched_from_the_bucket(
+    client: httpx.AsyncClient, services: Services, tenant: Tenant
+) -> None:
+    asset = await uploaded(client, b"\x89PNG\r\n\x1a\n" + BODY)
+    bucket = open_storage(
+        "s3://bucket/prefix",
+        Credentials(access_key="id", secret_key="secret", region="eu-central-1"),
+        spool=services.storage.spool,
+    )
+
+    async with served(create_app(replace(services, storage=bucket))) as base, httpx.AsyncClient() as asker:
+        content = await asker.get(f"{base}/api/v2/assets/{asset['id']}/content", headers=tenant.headers)
+        signed = await asker.get(httpx.URL(asset["url"]).copy_with(port=httpx.URL(base).port))
+
+    for answer in (content, signed):
+        location = httpx.URL(answer.headers["location"])
+        assert answer.status_code == 302
+        assert location.is_absolute_url
+        assert "X-Amz-Signature" in location.params

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from atelier.dialects import files, health
+from atelier.dialects import files, health, servers
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.openapi import document
 from atelier.dialects.problems import ErrorEnvelope, envelope
@@ -24,7 +24,7 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = document(self, [ErrorEnvelope, *comfy_v2_api.BODY_MODELS])
+            self.openapi_schema = document(self, [ErrorEnvelope, servers.NewServer, *comfy_v2_api.BODY_MODELS])
         return self.openapi_schema
 
 
@@ -47,5 +47,6 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     handle_refusals(app, envelopes)
     # Routes of an included router are matched anew through each router above them: a tenth of a poll's time.
-    app.router.routes.extend((*comfy_v2_api.ROUTES, *health.router.routes, *files.router.routes))
+    plain = (health.router, files.router, servers.router)
+    app.router.routes.extend((*comfy_v2_api.ROUTES, *(route for router in plain for route in router.routes)))
     return app

@@ -129,5 +129,5 @@ class FromHash(BaseModel):
 
     hash: str = Field(pattern="^(blake3:)?[0-9a-fA-F]{64}$")
     file_path: str | None = None
-    tags: list[str] | None = None
-    expires_in: int | None = Field(default=None, description="Seconds.")
+    tags: list[str] | None = Field(default=None, max_length=32)
+    expires_in: int | None = Field(default=None, description="Seconds.", ge=1, le=315_360_000)

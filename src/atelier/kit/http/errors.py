@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atelier.kit.errors import Refusal
@@ -20,22 +21,34 @@ def handle_refusals(app: FastAPI, envelopes: Envelopes) -> None:
     """Give refusals, unknown paths and wrong methods the envelope of the path that they were asked on."""
 
     async def refused(request: Request, error: Exception) -> Response:
-        return envelopes.answer(request.url.path, _problem(error))
+        return envelopes.answer(request.scope["path"], _problem(error, request))
 
     for kind in (Refusal, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, refused)
 
 
-def _problem(error: Exception) -> Problem:
+def _problem(error: Exception, request: Request) -> Problem:
     match error:
         case Refusal():
             return problems.from_refusal(error)
+        case HTTPException(status_code=405):
+            return problems.from_status(405, {"Allow": ", ".join(_allowed(request))})
         case HTTPException():
             return problems.from_status(error.status_code, error.headers)
         case RequestValidationError():
             return Problem(400, "invalid_request", _first_fault(error))
         case _:
             raise error
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes at this path; the router itself knows only those of the first."""
+    app: FastAPI = request.app
+    found: set[str] = set()
+    for route in app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 def _first_fault(error: RequestValidationError) -> str:
