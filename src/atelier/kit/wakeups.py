@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 
 import psycopg
 import structlog
@@ -108,8 +108,16 @@ class Wakeups:
             await self._filled.wait()
             await asyncio.sleep(BATCH_SECONDS)
             self._filled.clear()
-            topics, self._outbox = list(self._outbox), {}
-            payloads = [f"{self._origin} {topic}"[:MAX_PAYLOAD] for topic in topics]
-            await connection.execute(
-                "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload", (CHANNEL, payloads)
-            )
+            topics, self._outbox = self._outbox, {}
+            try:
+                await self._notify(connection, topics)
+            except BaseException:
+                self._outbox = topics | self._outbox  # a connection that breaks meanwhile loses none
+                self._filled.set()
+                raise
+
+    async def _notify(self, connection: Tx, topics: Iterable[str]) -> None:
+        payloads = [f"{self._origin} {topic}"[:MAX_PAYLOAD] for topic in topics]
+        await connection.execute(
+            "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload", (CHANNEL, payloads)
+        )
