@@ -104,10 +104,15 @@ class Dispatcher:
         for server_id, lease in wanted.items():
             if server_id not in self._drivers:
                 self._drive(group, lease)
-            self._drivers[server_id].usable = server_id in usable
+            if server_id in self._drivers:
+                self._drivers[server_id].usable = server_id in usable
 
     def _drive(self, group: asyncio.TaskGroup, lease: Lease) -> None:
-        driver = Driver(self._context, lease, self._feeder.changed)
+        try:
+            driver = Driver(self._context, lease, self._feeder.changed)
+        except ValueError as error:  # an address that nothing can ask must not end the other drivers
+            _log.warning("server.unusable", server=lease.server.id, reason=str(error))
+            return
         self._drivers[lease.server.id] = driver
         self._tasks[lease.server.id] = group.create_task(self._supervise(driver))
 

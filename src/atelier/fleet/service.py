@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 from atelier.fleet import store
 from atelier.fleet.model import Origin, Server
 from atelier.kit.database import Tx
@@ -12,6 +14,7 @@ from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.ids import ServerId
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 
 
 class InvalidServer(Refusal):
@@ -32,16 +35,32 @@ class ServerNotFound(NotFound):
 def normal_url(url: str) -> str:
     """`http(s)://host[:port][/prefix]` without a trailing slash, or InvalidServer with the cure."""
     text = url.strip() if "://" in url else f"http://{url.strip()}"
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        _ = urlsplit(text).port
+    except ValueError as error:
+        raise InvalidServer(f"{url!r} has no valid port; write it like http://127.0.0.1:8188.") from error
+    if not _reachable(text):
         raise InvalidServer(
             f"{url!r} is not the address of a ComfyUI server; write it like http://127.0.0.1:8188."
         )
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise InvalidServer(f"{url!r} has no valid port; write it like http://127.0.0.1:8188.") from error
     return text.rstrip("/")
+
+
+def _reachable(text: str) -> bool:
+    """Whether the client of a server could ask this address at all: it reads it with the same parser."""
+    try:
+        parts = URL(text)
+    except ValueError:
+        return False
+    plain = text.isprintable() and " " not in text and not parts.query_string and not parts.fragment
+    return plain and parts.scheme in {"http", "https"} and bool(parts.host)
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Raises InvalidServer for what no request can carry."""
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(name) or not value.isprintable():
+            raise InvalidServer(f"The header {name[:60]!r} cannot be sent: its name or value has odd characters.")
 
 
 def id_from_url(url: str) -> ServerId:
@@ -62,6 +81,7 @@ async def add(
 ) -> ServerId:
     """Register a server, or change the one of this id. Wake `fleet` after the commit. Gives its id."""
     url = normal_url(url)
+    _check_headers(headers or {})
     chosen = ServerId(server_id) if server_id else id_from_url(url)
     if not _ID.fullmatch(chosen):
         raise InvalidServer(f"{chosen!r} cannot be a server's id; use letters, digits, dots, dashes (63 at most).")
@@ -86,9 +106,7 @@ class Named:
 async def follow_setting(tx: Tx, named: Sequence[Named], origin: Origin) -> list[ServerId]:
     """Make the servers of this origin be exactly those named. Wake `fleet` after the commit. Gives their ids."""
     await store.remove_others(tx, origin, [])
-    return [
-        await add(tx, one.url, server_id=one.id or None, headers=one.headers, origin=origin) for one in named
-    ]
+    return [await add(tx, one.url, server_id=one.id or None, headers=one.headers, origin=origin) for one in named]
 
 
 async def remove(tx: Tx, server_id: ServerId) -> None:
