@@ -11,6 +11,12 @@ from support.postgres import opened
 from support.postgres_users import Site
 
 
+KILL_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
 async def count(tx: Tx) -> int:
     row = await (await tx.execute("SELECT count(*) FROM accounts")).fetchone()
     assert row is not None
@@ -77,11 +83,9 @@ async def test_connections_that_the_server_closed_are_replaced_before_anybody_ge
     async with asyncio.TaskGroup() as group:
         for _ in range(8):
             group.create_task(use())
-    async with await database.connect() as killer:
-        await killer.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    async with await database.connect() as killer, asyncio.timeout(30):
+        while (await killer.execute(KILL_OTHERS)).rowcount:
+            await asyncio.sleep(0.02)
 
     for number in range(9):
         async with database.transaction() as tx:

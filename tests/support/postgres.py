@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -16,17 +18,19 @@ from psycopg import sql
 import atelier.entry
 from atelier.kit.database import Database
 from atelier.kit.migrations import migrate
-from atelier.kit.postgres import EmbeddedPostgres
+from atelier.kit.postgres import EmbeddedPostgres, locks, pidfile
 from atelier.tasks import prepare
 
 SCHEMA = Path(atelier.entry.__file__).parent / "schema"
 TEMPLATE = "migrated"
+PREFIX = "atelier-tests-"
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Generator[str]:
     """The URL of a running embedded server. It forgets its data with the test run, so it need not fsync."""
-    folder = Path(tempfile.mkdtemp(prefix="atelier-tests-"))
+    _clear_up_after_killed_runs()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     with asyncio.Runner() as runner:
         server = runner.run(EmbeddedPostgres.start(folder))
         try:
@@ -98,6 +102,21 @@ async def _make_template(postgres_url: str, url: str) -> None:
     async with opened(url) as database:
         await migrate(database, SCHEMA)
         await prepare(database)
+
+
+def _clear_up_after_killed_runs() -> None:
+    """A test run that was killed leaves a server that nobody shares any more."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/users.lock"):
+        with contextlib.suppress(OSError), locks.opened(lock) as users:
+            if users.take_alone():
+                _end_server(lock.parent)
+
+
+def _end_server(folder: Path) -> None:
+    found = pidfile.read(folder / "data")
+    if found is not None and pidfile.works_in(found.pid, folder / "data"):
+        os.kill(found.pid, signal.SIGQUIT)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _hurry(url: str) -> None:

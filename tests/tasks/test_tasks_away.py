@@ -37,7 +37,10 @@ def counting(database: Database, done: list[str]) -> Tasks:
     return tasks
 
 
-async def test_a_worker_goes_on_after_postgresql_was_away(own_database: Database, site: Server) -> None:
+async def test_a_worker_goes_on_after_postgresql_was_away(
+    own_database: Database, site: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atelier.tasks.worker.QUERY_SECONDS", 0.3)
     done: list[str] = []
     tasks_site = Site(own_database)
     async with running(counting(own_database, done)):

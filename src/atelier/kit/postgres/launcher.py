@@ -98,7 +98,8 @@ class EmbeddedPostgres:
         while server.is_leaving(self._home):
             if monotonic() - began > REMAINS_SECONDS:
                 raise SetupFailed(
-                    f"processes of a PostgreSQL that was killed still work in {self._home.data}: end them"
+                    f"a PostgreSQL that was killed, or one in another container, still works in {self._home.data}:"
+                    " end its processes"
                 )
             await asyncio.sleep(POLL_SECONDS)
 
