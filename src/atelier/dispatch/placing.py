@@ -12,6 +12,7 @@ from atelier.kit.ids import JobId
 from atelier.storage.model import Storage
 
 FOLDER = "atelier"
+"""Below the server's input folder. intake.rules refuses graphs that name files in it."""
 
 
 class Placer:

@@ -14,6 +14,7 @@ from atelier.comfy.assets import ASSET_TYPE
 from atelier.comfy.graph import Graph, MalformedAsset, assets_in, canonical, digest, parse, shape_digest
 from atelier.fleet.requirements import digest_of, lane_of, requirement_of
 from atelier.fleet.view import FleetView
+from atelier.intake.rules import check_files
 from atelier.jobs import service as jobs
 from atelier.jobs.model import IdempotencyKey, Job, NewJob
 from atelier.kit.database import Database
@@ -51,6 +52,7 @@ class Intake:
         Raises InvalidWorkflow, WorkflowFormatUi, MissingAssets, NobodyCanRun, QueueFull, IdempotencyKeyReused.
         """
         graph = parse(order.workflow)
+        check_files(graph, (inventory.classes for inventory in self.fleet.inventories()))
         inputs = _inputs(graph)
         requirement = requirement_of(graph)
         self.fleet.judge(requirement, graph, _is_asset)
