@@ -59,7 +59,7 @@ def run_showing(what: str, command: Words, *, count: str = "", of: int = 0) -> N
         with _Line(what) as line:
             while listener.is_alive():
                 listener.join(0.2)
-                line.show(f" {min(done[0], of)}/{of}" if of and done[0] else "")
+                line.show(f": {min(done[0], of)} of up to {of} fetched" if of and done[0] else "")
     if process.returncode:
         raise Failed("\n".join(words))
 

@@ -77,6 +77,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def _what_next(settings: Settings, atelier: Running) -> str:
     command = _short(Path(sys.executable).with_name("atelier"))
     state = _short(settings.state_dir)
+    option = "" if state == str(Settings.model_fields["state_dir"].default) else f" --state {state}"
     return f"""\
 address  {atelier.url}
 key      {atelier.key}
@@ -92,7 +93,7 @@ Three things to try next, in another terminal:
      {_short(Path(sys.executable))} -c 'from comfy_sdk import Comfy; print(*Comfy().list_jobs(), sep="\\n")'
 
   3. the jobs, the servers and the keys, as their operator
-     {command} jobs list --state {state}; {command} servers list --state {state}"""
+     {command} jobs list{option}; {command} servers list{option}; {command} keys list{option}"""
 
 
 def _short(path: Path) -> str:
