@@ -1,5 +1,6 @@
 """Who runs the embedded server: never root; and never with more rights over other folders than it had."""
 
+import contextlib
 import getpass
 import os
 import pwd
@@ -49,18 +50,29 @@ def fallback(site: Site) -> Path:
     return site.folder.parent / "fallback"
 
 
-@pytest.fixture
-def full_disk(site: Site) -> Generator[Site]:
-    """A site on a disk of 8 MB; a data folder takes about 40."""
-    disk = site.folder.parent / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0755", "none", disk], check=False)
-    if mounted.returncode != 0:
+@contextlib.contextmanager
+def disk_of(megabytes: int, folder: Path) -> Generator[Site]:
+    """A site on a small disk of its own; a data folder takes about 40 MB."""
+    folder.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "none", folder)
+    if subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("this machine does not let us mount a small disk")
     try:
-        yield Site(disk / "server")
+        yield Site(folder / "server")
     finally:
-        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def full_disk(site: Site) -> Generator[Site]:
+    with disk_of(8, site.folder.parent / "disk") as small:
+        yield small
+
+
+@pytest.fixture
+def filling_disk(site: Site) -> Generator[Site]:
+    with disk_of(80, site.folder.parent / "disk") as small:
+        yield small
 
 
 @as_root
@@ -192,6 +204,23 @@ async def test_a_full_disk_is_refused_with_the_cure_and_leaves_nothing(full_disk
     assert not full_disk.lives()
     assert not full_disk.data.exists()
     assert not list(full_disk.folder.glob(".making-*"))
+
+
+@as_root
+async def test_a_disk_that_is_full_at_a_later_start_is_refused_with_the_cure(filling_disk: Site) -> None:
+    async with using(filling_disk) as user:
+        await user.answered()
+        await user.leave()
+    with (filling_disk.folder.parent / "filler").open("wb") as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(65536))
+            filler.flush()
+
+    async with using(filling_disk) as refused:
+        refusal = (await refused.answered()).refused
+
+    assert "the disk is full" in refusal
+    assert not filling_disk.lives()
 
 
 @as_root

@@ -11,6 +11,8 @@ from atelier.kit.postgres.binaries import MAJOR
 from atelier.kit.postgres.home import Home
 
 UNFINISHED = ".making-"
+LITTLE_SPACE = 100_000
+"""Bytes. With less, the server could not even write down why it ended."""
 
 
 async def ensure(home: Home) -> None:
@@ -70,6 +72,8 @@ def cause(output: str, home: Home) -> str:
         "Permission denied": f"permission denied; let {home.run_as.name or 'this user'} write to {home.folder}",
         "Read-only file system": f"the file system of {home.folder} is read-only; name another state folder",
     }
+    if shutil.disk_usage(home.folder).free < LITTLE_SPACE:
+        output += "No space left on device"
     for mark, cure in known.items():
         if mark in output:
             return cure

@@ -16,8 +16,8 @@ from atelier.kit.postgres.pidfile import PidFile, Status
 POLL_SECONDS = 0.02
 ASKERS_SECONDS = 5.0
 """Far longer than anybody who only asks whether the server lives holds its lock."""
-FAST_SECONDS = 7.0
-IMMEDIATE_SECONDS = 6.0
+FAST_SECONDS = 5.0
+IMMEDIATE_SECONDS = 4.0
 LOG_LIMIT = 10_000_000
 """Bytes after which a starting server begins a new log; one old one is kept."""
 
