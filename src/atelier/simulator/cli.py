@@ -20,6 +20,7 @@ async def run(  # noqa: PLR0913 - one argument for each option of the command
     without_nodes: tuple[str, ...] = (),
     previews: bool = False,
     control: bool = False,
+    seed: int = 0,
     ready: Callable[[str, int], None] = lambda _host, _port: None,
 ) -> None:
     """Serve one simulated ComfyUI. `port` 0 takes a free one; `ready(host, port)` is called with the real one.
@@ -36,5 +37,6 @@ async def run(  # noqa: PLR0913 - one argument for each option of the command
         without_nodes=without_nodes,
         previews=previews,
         control=control,
+        seed=seed,
     )
     await serve(config, host, port, ready=ready)

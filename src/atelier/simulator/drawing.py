@@ -25,9 +25,11 @@ class Recipe:
     seed: int = 0
     steps: int = 0
     cfg: float = 0.0
+    server_seed: int = 0
 
     def digest(self, number: int) -> bytes:
-        told = "\x1f".join((self.prompt, self.negative, self.model, str(self.seed), str(self.cfg), str(number)))
+        numbers = (self.seed, self.cfg, self.server_seed, number)
+        told = "\x1f".join((self.prompt, self.negative, self.model, *map(str, numbers)))
         return hashlib.sha256(told.encode()).digest()
 
 

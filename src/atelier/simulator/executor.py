@@ -52,7 +52,6 @@ class Engine:
     cache: OutputCache
 
     def run(self, prompt: Prompt) -> Result:
-        self.shop.interrupt.clear()
         return _Run(self, prompt, Progress(self.sockets, prompt.id, prompt.client_id)).go()
 
 

@@ -52,10 +52,14 @@ class Flags:
 
 
 class PromptQueue:
-    """Shared by the event loop, which puts, and the worker thread, which takes; `changed` follows each change."""
+    """Shared by the event loop, which puts, and the worker thread, which takes.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    `changed` follows each change; `starting` comes just before a prompt counts as running.
+    """
+
+    def __init__(self, changed: Callable[[], None], starting: Callable[[], None]) -> None:
         self._changed = changed
+        self._starting = starting
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
         self._heap: list[_Waiting] = []
@@ -86,6 +90,7 @@ class PromptQueue:
                 flags, self._flags = self._flags, Flags()
                 return flags
             prompt = heapq.heappop(self._heap).prompt
+            self._starting()
             self._running = prompt
             self._changed()
             return prompt

@@ -65,7 +65,10 @@ def _build(config: SimulatorConfig) -> Simulator:
     folders.make()
     memory = ModelMemory(config.vram_gb, config.load_seconds, config.load_seconds_per_gb)
     shop = Workshop(config, folders, memory, faults, drawn=tally.picture)
-    queue = PromptQueue(lambda: sockets.send("status", {"status": simulator.status()}, None))
+    queue = PromptQueue(
+        changed=lambda: sockets.send("status", {"status": simulator.status()}, None),
+        starting=shop.interrupt.clear,
+    )
     simulator = Simulator(config, folders, Catalogue(config, folders), sockets, queue, faults, shop, tally)
     return simulator
 

@@ -205,6 +205,7 @@ def _sampled(call: Call, seed: int, steps: range, share: float) -> Made:
         seed=seed,
         steps=len(steps),
         cfg=call.float("cfg"),
+        server_seed=call.shop.config.seed,
     )
     for number, _ in enumerate(steps, start=1):
         call.shop.sleep(call.shop.config.step_seconds)
