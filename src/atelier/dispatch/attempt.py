@@ -5,6 +5,7 @@ connection; a refused, failed or timed-out reply is "unknown" and never "gone".
 """
 
 import asyncio
+import contextlib
 import enum
 import json
 from dataclasses import dataclass
@@ -180,13 +181,11 @@ class Attempt:
                 return end
 
     async def _pause(self) -> None:
-        if not self._finished:
-            self._poke.clear()
-        try:
+        """Until somebody pokes, or patience ends. What comes while the server is asked wakes the next pause."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience()):
                 await self._poke.wait()
-        except TimeoutError:
-            return
+        self._poke.clear()
 
     def _patience(self) -> float:
         if self._finished and self._absent_since is None:
