@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,19 +26,19 @@ class Terminal:
     folder: Path
     environ: dict[str, str]
 
-    async def start(self, *arguments: str, **more: str) -> Process:
+    async def start(self, *arguments: str, stdin: int = DEVNULL, **more: str) -> Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "atelier", *arguments),
             cwd=self.folder,
             env=self.environ | more,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=PIPE,
             stderr=PIPE,
         )
 
     async def run(self, *arguments: str, **more: str) -> Ended:
-        process = await self.start(*arguments, **more)
+        process = await self.start(*arguments, stdin=DEVNULL, **more)
         async with asyncio.timeout(ENOUGH_SECONDS):
             out, err = await process.communicate()
         return Ended(process.returncode or 0, out.decode(), err.decode())

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,9 @@ async def _simulate(config: SimulatorConfig, host: str, port: int, *, script: bo
 
 async def _until_orphaned() -> None:
     """Standard input is a pipe from the parent: it ends with it, also when the parent was killed."""
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
+        raise SetupFailed("--with-parent needs a pipe as standard input: leave it out, or start it from a program")
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.read(1024):
