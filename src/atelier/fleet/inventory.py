@@ -5,13 +5,21 @@ by Atelier itself), so that equal servers have equal, content-addressed inventor
 """
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from blake3 import blake3
 
 from atelier.comfy.catalog import Catalog, as_list, as_object, parse_node
+
+_UNFIT = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
+"""What custom nodes write as bounds and in texts although JSON has no such thing, as json.dumps spells it."""
+
+ENDLESS = 1e18
+"""Stands for an infinite bound: larger than any value that an input is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,35 @@ class Inventory:
 def from_object_info(object_info: Mapping[str, Any]) -> Inventory:
     """The inventory of a server whose /object_info this is."""
     classes = {name: _without_uploads(name, entry) for name, entry in object_info.items() if as_object(entry)}
-    return stored(blake3(json.dumps(classes, sort_keys=True, separators=(",", ":")).encode()).digest(), classes)
+    text = _spelled(classes)
+    if _UNFIT.search(text):
+        classes = _storable(classes)
+        text = _spelled(classes)
+    return stored(blake3(text.encode()).digest(), classes)
 
 
 def stored(digest: bytes, classes: Mapping[str, Any]) -> Inventory:
     """An inventory as the database keeps it."""
     return Inventory(digest, classes, Catalog(classes), {})
+
+
+def _spelled(classes: Mapping[str, Any]) -> str:
+    return json.dumps(classes, sort_keys=True, separators=(",", ":"))
+
+
+def _storable(value: Any) -> Any:
+    """The same without what PostgreSQL's jsonb refuses: infinite bounds, NUL, half surrogate pairs."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None if math.isnan(value) else math.copysign(ENDLESS, value)
+        case str():
+            return value.replace("\0", "").encode("utf-8", "replace").decode()
+        case dict():
+            return {_storable(key): _storable(member) for key, member in cast("dict[str, Any]", value).items()}
+        case list():
+            return [_storable(member) for member in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def _without_uploads(name: str, entry: dict[str, Any]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class FleetView:
         able = [one for one in self.inventories() if not requirements.missing(one, requirement)]
         if not able:
             if self._snapshot.inventories:
-                raise self._refusal(requirement, graph)
+                raise self._refusal(requirement, graph, ignore)
             return
         verdicts = [_judged(graph, inventory.catalog, ignore) for inventory in able]
         if all(verdict.error is not None for verdict in verdicts):
@@ -95,14 +95,14 @@ class FleetView:
             self._requirement_ids[digest] = known
         return known
 
-    def _refusal(self, requirement: Requirement, graph: Mapping[str, Any]) -> NobodyCanRun:
+    def _refusal(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> NobodyCanRun:
         gaps = [requirements.missing(one, requirement) for one in self.inventories()]
         gap = min(gaps, key=lambda missing: (len(missing.classes), len(missing.models)))
         sentences = [self._class_sentence(name) for name in sorted(gap.classes)]
         refs = sorted(gap.models, key=lambda ref: ref.value)
         sentences += [self._model_sentence(ref.class_type, ref.input_name, ref.value) for ref in refs]
         closest = min(
-            (_judged(graph, one.catalog, None) for one in self.inventories()), key=lambda v: len(v.node_errors)
+            (_judged(graph, one.catalog, ignore) for one in self.inventories()), key=lambda v: len(v.node_errors)
         )
         details = {
             "error": closest.error,
@@ -115,9 +115,13 @@ class FleetView:
         return NobodyCanRun("No server can run this: " + " ".join(sentences), details=details)
 
     def _class_sentence(self, name: str) -> str:
+        if any(name in one.classes for one in self.inventories()):
+            return f"node class {name!r} is only on servers that lack something else."
         return f"node class {name!r} exists on none of them{_perhaps(self._near_classes(name))}."
 
     def _model_sentence(self, class_type: str, input_name: str, value: str) -> str:
+        if any(value in (one.options(class_type, input_name) or ()) for one in self.inventories()):
+            return f"model file {value!r} ({class_type}.{input_name}) is only on servers that lack something else."
         near = _perhaps(self._near_models(class_type, input_name, value))
         return f"model file {value!r} ({class_type}.{input_name}) exists on none of them{near}."
 

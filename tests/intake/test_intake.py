@@ -1,0 +1,195 @@
+"""Whatever comes in is accepted whole or refused before anything was written."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from atelier.accounts.model import Caller, Role
+from atelier.assets import service as assets
+from atelier.comfy import graph
+from atelier.comfy.graph import InvalidWorkflow, WorkflowFormatUi
+from atelier.fleet import store
+from atelier.fleet.inventory import from_object_info
+from atelier.fleet.view import FleetView, NobodyCanRun
+from atelier.intake.service import Intake, Order
+from atelier.jobs import service as jobs
+from atelier.jobs.model import IdempotencyKey, Job
+from atelier.kit.database import Database
+from atelier.kit.ids import AccountId, AssetId, KeyId, ServerId, new_uuid
+from atelier.kit.wakeups import Wakeups
+from support.graphs import picture, with_asset
+from support.yard import Yard, make_yard
+
+TABLES = ("jobs", "graphs", "holds", "job_events", "job_inputs", "idempotency_keys")
+KEY = IdempotencyKey("order-1", b"h" * 32)
+
+
+@dataclass(slots=True)
+class Door:
+    yard: Yard
+    intake: Intake
+    view: FleetView
+    wakeups: Wakeups
+
+    async def submit(self, workflow: object, caller: Caller | None = None, **order: Any) -> Job:
+        return await self.intake.submit(caller or self.caller(), Order(workflow, "test", **order))
+
+    def caller(self, end_user: str = "") -> Caller:
+        return Caller(self.yard.account_id, KeyId(new_uuid()), Role.MEMBER, end_user)
+
+    async def asset(self, account_id: AccountId | None = None) -> AssetId:
+        await self.yard.keep(b"input")
+        asset_id = AssetId(new_uuid())
+        await self.yard.run(
+            "INSERT INTO assets (id, account_id, hash, content_type) SELECT %s, %s, hash, 'image/png' FROM blobs",
+            asset_id,
+            account_id or self.yard.account_id,
+        )
+        return asset_id
+
+    async def knows(self, **classes: Any) -> None:
+        await self.yard.server()
+        async with self.yard.database.transaction() as tx:
+            await store.save_inventory(tx, ServerId("server-1"), from_object_info(classes), {})
+        await self.view.refresh()
+
+    async def written(self) -> int:
+        counts = [await self.yard.value(f"SELECT count(*) FROM {table}") for table in TABLES]  # noqa: S608 - fixed
+        return sum(counts)
+
+
+@pytest.fixture
+async def door(database: Database) -> Door:
+    wakeups = Wakeups(database)
+    view = FleetView(database, wakeups)
+    intake = Intake(database, view, wakeups, jobs.QueueBounds(100, 3), queue_ttl=60.0, retention=120.0)
+    return Door(await make_yard(database), intake, view, wakeups)
+
+
+async def test_an_order_becomes_a_waiting_job(door: Door) -> None:
+    job = await door.submit(
+        picture(),
+        door.caller("mia"),
+        metadata={"project": "sea"},
+        priority=7,
+        secrets={"api_key": "s"},
+        idempotency=KEY,
+    )
+
+    read = await door.yard.read(job.id)
+    assert read == job
+    assert (read.state, read.priority, read.metadata) == ("queued", 7, {"project": "sea"})
+    [row] = await door.yard.rows("SELECT end_user, dialect, secrets, shape, lane FROM jobs")
+    assert row == ("mia", "test", {"api_key": "s"}, graph.shape_digest(graph.parse(picture())), "")
+    [waits] = await door.yard.rows("SELECT extract(epoch FROM wait_until - created_at) FROM jobs")
+    assert waits == (60,)
+    async with door.yard.database.transaction() as tx:
+        assert await jobs.graph(tx, door.yard.account_id, job.id) == picture()
+
+
+async def test_whoever_waits_for_work_is_woken(door: Door) -> None:
+    with door.wakeups.subscribe("queue") as woken:
+        await door.submit(picture())
+
+        assert await woken.wait(0)
+
+
+async def test_equal_graphs_share_graph_and_requirement_set(door: Door) -> None:
+    await door.submit(picture())
+    await door.submit(picture())
+    await door.submit(picture(color=255))
+
+    assert await door.yard.value("SELECT count(*) FROM graphs") == 2
+    assert await door.yard.value("SELECT count(DISTINCT requirement_id) FROM jobs") == 1
+
+
+async def test_inputs_are_bound_to_the_job(door: Door) -> None:
+    asset = await door.asset()
+
+    job = await door.submit(with_asset(str(asset)))
+
+    assert await door.yard.rows("SELECT job_id, asset_id FROM job_inputs") == [(job.id, asset)]
+
+
+@pytest.mark.parametrize("asset_id", ["x", None, 3, str(uuid.UUID(int=1)).replace("-", "")])
+async def test_an_asset_that_cannot_be_is_refused(door: Door, asset_id: object) -> None:
+    with pytest.raises(assets.MissingAssets):
+        await door.submit(with_asset(asset_id))
+
+    assert await door.written() == 0
+
+
+async def test_an_asset_of_somebody_else_is_missing_like_one_that_never_was(door: Door) -> None:
+    foreign, never = await door.asset(AccountId(new_uuid())), AssetId(new_uuid())
+
+    for asset_id in (foreign, never):
+        with pytest.raises(assets.MissingAssets) as refused:
+            await door.submit(with_asset(str(asset_id)), idempotency=KEY)
+        assert refused.value.details == {"missing_ids": [str(asset_id)]}
+
+    assert await door.written() == 0
+
+
+async def test_a_graph_that_is_none_is_refused(door: Door) -> None:
+    nothing: list[object] = [None, [], "x", {}, {"1": {}}, {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}}]
+    for broken in nothing:
+        with pytest.raises(InvalidWorkflow):
+            await door.submit(broken, idempotency=KEY)
+    with pytest.raises(WorkflowFormatUi):
+        await door.submit({"nodes": [], "links": []}, idempotency=KEY)
+
+    assert await door.written() == 0
+
+
+async def test_a_graph_that_no_server_can_run_is_refused(door: Door) -> None:
+    await door.knows(SaveImage={"input": {"required": {"images": ["IMAGE"]}}, "output_node": True})
+
+    with pytest.raises(NobodyCanRun):
+        await door.submit(picture(), idempotency=KEY)
+
+    assert await door.written() == 0
+
+
+async def test_while_no_server_is_known_everything_waits(door: Door) -> None:
+    assert (await door.submit(picture())).state == "queued"
+
+
+@pytest.mark.parametrize("inputs", [False, True], ids=["without inputs", "with inputs"])
+async def test_a_used_key_is_refused_and_leaves_nothing(door: Door, inputs: bool) -> None:
+    await door.submit(picture(), idempotency=KEY)
+    before = await door.written()
+    again: Mapping[str, Any] = with_asset(str(await door.asset())) if inputs else picture(color=1)
+
+    with pytest.raises(jobs.IdempotencyKeyReused):
+        await door.submit(again, idempotency=KEY)
+
+    assert await door.written() == before
+
+
+async def test_a_full_queue_is_an_answer_and_the_key_stays_free(door: Door) -> None:
+    for _ in range(3):
+        await door.submit(picture())
+    before = await door.written()
+
+    with pytest.raises(jobs.QueueFull) as refused:
+        await door.submit(picture(), idempotency=KEY)
+
+    assert refused.value.retry_after == 5
+    assert await door.written() == before
+
+
+async def test_a_large_model_makes_the_lane(door: Door) -> None:
+    loads = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sdxl.safetensors"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+    }
+
+    await door.submit(loads)
+
+    assert await door.yard.value("SELECT lane FROM jobs") == "sdxl.safetensors"
+    assert await door.yard.value("SELECT body -> 'models' FROM requirements WHERE body -> 'models' <> '[]'") == [
+        ["CheckpointLoaderSimple", "ckpt_name", "sdxl.safetensors"]
+    ]
