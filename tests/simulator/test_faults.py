@@ -13,8 +13,10 @@ from support.replay import simulated
 
 SERVE = """
 import asyncio
-from atelier.simulator.cli import run
-asyncio.run(run(control=True, ready=lambda host, port: print(port, flush=True)))
+from atelier.simulator.config import SimulatorConfig
+from atelier.simulator.server import serve
+config = SimulatorConfig(control=True)
+asyncio.run(serve(config, "127.0.0.1", 0, ready=lambda host, port: print(port, flush=True)))
 """
 
 

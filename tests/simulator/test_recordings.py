@@ -17,14 +17,14 @@ UNSTEADY = dict.fromkeys(("f_interrupt_delete", "g_queue_order"), frozenset({"st
 INTERLEAVED = ["e_execution_error", "f_interrupt_delete", "g_queue_order", "h_binary_frames", "i_reconnect"]
 
 
-async def play(name: str, folder: Path, *, previews: bool = False) -> Replay:
+async def play(name: str, folder: Path, *scenes: str, previews: bool = False) -> Replay:
     checkpoints = ("tinyrand_A.safetensors", "other") if name.startswith("k_") else ()
     config = SimulatorConfig(directory=folder, checkpoints=checkpoints, previews=previews, step_seconds=0.02)
     async with simulated(config) as base, aiohttp.ClientSession() as session:
         replay = Replay(session, base)
         if name.startswith("k_"):
             await leave_a_latent_in_the_cache(session, base)
-        await replay.play(recording(name))
+        await replay.play(recording(name, scenes))
     return replay
 
 
@@ -167,6 +167,18 @@ async def test_prompts_that_wait_and_stop_give_the_same_messages(name: str, tmp_
     for exchange in replay.exchanges:
         if not any(prompt_id in exchange.path for prompt_id in replay.skipped):
             check_exchange(replay, exchange)
+
+
+@pytest.mark.parametrize(
+    "scenes", [("partial", "then full"), ("PreviewAny",), ("batch", "animated", "wrong", "sens")]
+)
+async def test_partial_runs_and_other_outputs_give_the_same(scenes: tuple[str, ...], tmp_path: Path) -> None:
+    replay = await play("m_lifecycle_misc", tmp_path, *scenes)
+
+    for wire in replay.wires.values():
+        check_wire(replay, wire)
+    for exchange in replay.exchanges:
+        check_exchange(replay, exchange)
 
 
 async def test_the_http_surface_answers_alike(tmp_path: Path) -> None:

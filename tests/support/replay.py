@@ -32,9 +32,19 @@ _UNORDERED = frozenset({"executed", "current_outputs"})
 _CHANGING = frozenset({"timestamp", "modified", "created"})
 
 
-def recording(name: str) -> list[dict[str, Any]]:
+def recording(name: str, scenes: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The events of a recording; with `scenes` only those after a note that begins so, and all connections."""
     events: list[dict[str, Any]] = json.loads((RECORDINGS / f"{name}.json").read_text("utf-8"))["events"]
-    return events
+    if not scenes:
+        return events
+    kept: list[dict[str, Any]] = []
+    wanted = False
+    for event in events:
+        wanted = event["text"].startswith(scenes) if event["kind"] == "note" else wanted
+        is_greeting = event.get("direction") == "connect" or '"sid"' in json.dumps(event)
+        if wanted or is_greeting:
+            kept.append(event)
+    return kept
 
 
 @contextlib.asynccontextmanager
@@ -79,11 +89,17 @@ class Side:
             case list():
                 return [self.plain(item) for item in value]
             case str():
-                return self.file(value) if key == "filename" else self.name(value)
+                return self.text(value, key)
             case int() | float() if key in _CHANGING:
                 return "changing"
             case _:
                 return value
+
+    def text(self, value: str, key: str) -> str:
+        """Files and prompts by their names here; of an error only the first line, where no paths stand."""
+        if key == "filename":
+            return self.file(value)
+        return value.splitlines()[0] if key == "exception_message" else self.name(value)
 
     def name(self, value: str) -> str:
         return self.ids.get(value, value)

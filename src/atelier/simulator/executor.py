@@ -14,6 +14,7 @@ from typing import Any
 from atelier.comfy.catalog import as_object
 from atelier.simulator.cache import Kept, OutputCache
 from atelier.simulator.catalogue import Catalogue
+from atelier.simulator.folders import OutsideFolderError
 from atelier.simulator.nodes.call import Blocked, Call, Interrupted, Later, Made, NodeFailed, Workshop
 from atelier.simulator.nodes.registry import NODES
 from atelier.simulator.nodes.testing import WAITING
@@ -27,6 +28,9 @@ _OUT_OF_MEMORY_WORDS = (
     "Allocation on device \nThis error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked "
     "before you might have accidentally set the batch_size to a large number."
 )
+_REAL_NAMES: Mapping[type[Exception], str] = {OutsideFolderError: "Exception"}
+"""Exceptions of ours under the names that the real server reports."""
+
 _DYNAMIC_CYCLE = "graph.DependencyCycleError"
 
 
@@ -161,7 +165,7 @@ class _Run:
         return Made((blocked,) * len(spec.outputs if spec else ()))
 
     def _failed(self, node_id: str, error: Exception) -> bool:
-        kind = error.exception_type if isinstance(error, NodeFailed) else type(error).__name__
+        kind = _type_name(error)
         is_cycle = kind == _DYNAMIC_CYCLE
         self.succeeded = is_cycle
         words = str(error) if is_cycle or isinstance(error, NodeFailed) else f"{error}\n"
@@ -238,3 +242,12 @@ class _Run:
     def _is_done(self, node_id: str) -> bool:
         """Cached, or not there at all: then the node that asks for it fails, instead of the whole thread."""
         return node_id not in self.prompt.graph or self.engine.cache.get(node_id) is not None
+
+
+def _type_name(error: Exception) -> str:
+    """The name as ComfyUI prints it: with the module, except for Python's own."""
+    if isinstance(error, NodeFailed):
+        return error.exception_type
+    kind = type(error)
+    plain = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return _REAL_NAMES.get(kind, plain)

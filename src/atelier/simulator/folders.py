@@ -1,6 +1,7 @@
 """Files are read and written inside the server's own three folders and nowhere else."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,17 @@ from atelier.kit import clock
 
 KINDS = ("output", "input", "temp")
 _ANNOTATION = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>output|input|temp)\]$", re.DOTALL)
+
+
+class OutsideFolderError(Exception):
+    """A prefix leads out of the output folder; the words are the real server's."""
+
+    def __init__(self, wanted: Path, base: Path) -> None:
+        common = os.path.commonpath((wanted, base))
+        super().__init__(
+            "**** ERROR: Saving image outside the output folder is not allowed."
+            f"\n full_output_folder: {wanted}\n         output_dir: {base}\n         commonpath: {common}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +64,14 @@ class Folders:
         return self.inside(kind or default, plain)
 
     def next_save(self, kind: str, prefix: str, size: tuple[int, int]) -> "Saves":
-        """Where a saving node with that prefix goes on counting. Raises ValueError for one that leads outside.
+        """Where a saving node with that prefix goes on counting. Raises OutsideFolderError.
 
         Names are `prefix_00001_.png`, counting on from the highest that is there (as ComfyUI counts).
         """
         subfolder, _, stem = _filled(prefix, size).rpartition("/")
         folder = self.inside(kind, subfolder)
         if folder is None:
-            msg = f"Saving image outside the output folder is not allowed.\n full_output_folder: {subfolder}"
-            raise ValueError(msg)
+            raise OutsideFolderError(normal(self.base(kind) / subfolder), self.base(kind))
         folder.mkdir(parents=True, exist_ok=True)
         taken = [_counter(path.name, stem) for path in folder.iterdir()]
         return Saves(folder, stem, subfolder, kind, max(taken, default=0) + 1)
@@ -76,9 +87,9 @@ class Saves:
     kind: str
     first: int
 
-    def place(self, number: int) -> tuple[Path, Stored]:
-        """The path and the wire name of image `number` (from 0) of the batch."""
-        filename = f"{self.stem.replace('%batch_num%', str(number))}_{self.first + number:05}_.png"
+    def place(self, number: int, kind: str = "png") -> tuple[Path, Stored]:
+        """The path and the wire name of image `number` (from 0) of the batch; `kind` is the ending."""
+        filename = f"{self.stem.replace('%batch_num%', str(number))}_{self.first + number:05}_.{kind}"
         return self.folder / filename, Stored(filename, self.subfolder, self.kind)
 
 

@@ -61,7 +61,7 @@ def _port(runner: web.AppRunner) -> int:
 
 def _build(config: SimulatorConfig) -> Simulator:
     root = config.directory or Path(tempfile.mkdtemp(prefix="atelier-simulator-"))
-    folders, sockets, faults, tally = Folders(root), Sockets(), Faults(), Tally()
+    folders, sockets, faults, tally = Folders(root), Sockets(), Faults(), Tally(config.control)
     folders.make()
     memory = ModelMemory(config.vram_gb, config.load_seconds, config.load_seconds_per_gb)
     shop = Workshop(config, folders, memory, faults, drawn=tally.picture)
@@ -109,7 +109,7 @@ def _free(engine: Engine, flags: Flags) -> None:
 
 def _run(simulator: Simulator, engine: Engine, prompt: Prompt) -> None:
     simulator.faults.wait_while("wedge")
-    simulator.tally.executions[prompt.id] += 1
+    simulator.tally.execution(prompt.id)
     result = engine.run(prompt)
     simulator.queue.finish(prompt, result.as_json(), result.status)
     if simulator.faults.use("lose_history") is not None:

@@ -22,6 +22,9 @@ TEXT = 3
 PREVIEW_IMAGE_WITH_METADATA = 4
 _FORMATS = {"image/jpeg": 1, "image/png": 2}
 
+OUTBOX_LIMIT = 5_000
+"""Messages that wait for one reader before its connection is cut."""
+
 Message: TypeAlias = str | bytes
 
 
@@ -34,6 +37,13 @@ class Socket:
     request: web.Request
     flags: Mapping[str, Any] = field(default_factory=dict[str, Any])
     outbox: asyncio.Queue[Message] = field(default_factory=asyncio.Queue[Message])
+
+    def put(self, message: Message) -> None:
+        """Write it when the reader is ready; a reader that never is loses its connection."""
+        if self.outbox.qsize() >= OUTBOX_LIMIT:
+            self.abort()
+        else:
+            self.outbox.put_nowait(message)
 
     async def pump(self) -> None:
         """Write what waits, for ever; ends by being cancelled or by a connection that is gone."""
@@ -124,7 +134,7 @@ class Sockets:
             self._woken = False
         for message, sid in batch:
             for socket in self._receivers(sid):
-                socket.outbox.put_nowait(message)
+                socket.put(message)
 
     def _receivers(self, sid: str | None) -> list[Socket]:
         if sid is None:

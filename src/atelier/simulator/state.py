@@ -19,14 +19,21 @@ from atelier.simulator.sockets import Sockets
 
 @dataclass(slots=True)
 class Tally:
-    """What was done, for tests that prove that nothing is done twice."""
+    """What was done, for tests that prove that nothing is done twice; kept only where somebody can ask for it."""
 
+    wanted: bool = False
     executions: Counter[str] = field(default_factory=Counter[str])
     drawn: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
     def picture(self, prompt_id: str, digest: str) -> None:
         """A model node drew the picture of that digest (of prompt, seed, model and cfg)."""
-        self.drawn.append({"prompt_id": prompt_id, "digest": digest})
+        if self.wanted:
+            self.drawn.append({"prompt_id": prompt_id, "digest": digest})
+
+    def execution(self, prompt_id: str) -> None:
+        """A prompt is about to run."""
+        if self.wanted:
+            self.executions[prompt_id] += 1
 
 
 @dataclass(slots=True)

@@ -147,6 +147,30 @@ def preview_image(call: Call) -> Made:
     return _saved(call, "temp", "ComfyUI" + call.shop.temp_prefix(call.node_id), compress_level=1)
 
 
+def save_animated_webp(call: Call) -> Made:
+    """One file for the whole batch, and the word `animated` beside it."""
+    pictures = call.pictures("images")
+    saves = call.shop.folders.next_save("output", call.text("filename_prefix"), pictures[0].size)
+    path, stored = saves.place(0, "webp")
+    first, *others = (picture.saved() for picture in pictures)
+    first.save(
+        path,
+        "WEBP",
+        save_all=True,
+        append_images=others,
+        duration=round(1000.0 / call.float("fps")),
+        lossless=call.get("lossless", bool),
+        quality=call.int("quality"),
+    )
+    return Made(ui={"images": [stored.as_json()], "animated": [len(pictures) > 1]})
+
+
+def preview_any(call: Call) -> Made:
+    """Any value in words: an output without a file."""
+    value = call.inputs["source"]
+    return Made(ui={"text": [value if isinstance(value, str) else json.dumps(value, default=str)]})
+
+
 def save_image_websocket(call: Call) -> Made:
     """Each image goes out as a PNG preview frame; nothing is written and nothing shown in history."""
     pictures = call.pictures("images")
@@ -267,4 +291,6 @@ IMAGE_NODES: Mapping[str, Node] = {
     "SaveImage": save_image,
     "PreviewImage": preview_image,
     "SaveImageWebsocket": save_image_websocket,
+    "SaveAnimatedWEBP": save_animated_webp,
+    "PreviewAny": preview_any,
 }

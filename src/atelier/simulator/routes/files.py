@@ -117,9 +117,11 @@ async def _read(request: web.Request) -> Upload | None:
     """None without a file or its name. Raises where the real server does: a text as image, an unknown type."""
     form = await request.post()
     image = form.get("image")
-    if isinstance(image, str):
+    if image is None:
+        return None
+    if not isinstance(image, web.FileField):
         raise TypeError
-    if not isinstance(image, web.FileField) or not image.filename:
+    if not image.filename:
         return None
     kind = str(form.get("type", "input"))
     if kind not in KINDS:
