@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped] - it ships no types
+import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from atelier.entry.settings import PREFIX, child_environment
 

@@ -1,6 +1,7 @@
 """A process has settings, a log and one main coroutine; the first signal to stop ends it in order."""
 
 import asyncio
+import importlib.util
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -34,7 +35,17 @@ def announce(sentence: str) -> None:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run until `main` ends, or until Ctrl-C or SIGTERM; then it is cancelled once, and may clean up."""
-    asyncio.run(_until_stopped(main))
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        runner.run(_until_stopped(main))
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """That of uvloop where it exists (not on Windows): sockets cost a third less."""
+    if importlib.util.find_spec("uvloop") is None:
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 async def _until_stopped(main: Coroutine[Any, Any, None]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import pwd
-from asyncio.subprocess import DEVNULL, PIPE
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,9 @@ from atelier.kit.errors import SetupFailed
 SERVICE_USERS = ("postgres", "nobody")
 """Whom root hands the data to: PostgreSQL's own user where there is one, else the user that owns nothing.
 `initdb` demands an entry in the user database, so a bare number would not do."""
+
+LAST_WORDS_SECONDS = 5.0
+"""A killed command's own children may hold its output open for a moment."""
 
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 """All that the server sees of our environment: no PG* variable of the user reaches it."""
@@ -40,12 +43,15 @@ class RunAs:
     async def run(
         self, *command: str | Path, give_up_after: float = 300, pass_fds: Sequence[int] = ()
     ) -> Finished:
-        """Run a command of ours to its end, as the server's user, in a session of its own, without a shell."""
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        """Run a command of ours to its end, as the server's user, in a session of its own, without a shell.
+
+        Not through the event loop: uvloop's cannot start a program as another user.
+        """
+        process = subprocess.Popen(  # noqa: ASYNC220, S603 - a millisecond; commands of ours
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=ENVIRONMENT,
             cwd="/",
             start_new_session=True,
@@ -54,13 +60,14 @@ class RunAs:
             group=self.gid,
             extra_groups=None if self.uid is None else [],
         )
+        said = asyncio.get_running_loop().run_in_executor(None, process.communicate)
         try:
             async with asyncio.timeout(give_up_after):
-                output, _ = await process.communicate()
+                output, _ = await asyncio.shield(said)
         finally:
-            if process.returncode is None:
+            if not said.done():
                 process.kill()
-                await process.wait()
+                await asyncio.wait([said], timeout=LAST_WORDS_SECONDS)
         return Finished(process.returncode or 0, output.decode(errors="replace"))
 
     async def may_enter(self, folder: Path) -> bool:
