@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from atelier.comfy.catalog import Catalog
 from atelier.comfy.validation import Generation, Verdict, validate
@@ -235,6 +237,31 @@ def test_no_hostile_graph_is_accepted_and_none_crashes(graph: dict[str, Any], ge
 
     assert verdict.error is not None
     assert verdict.outputs == ()
+    json.dumps([verdict.error, verdict.node_errors])
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+LINKS = st.tuples(st.sampled_from("123") | JSON_VALUES, st.integers(-2, 2) | JSON_VALUES).map(list)
+INPUTS = st.dictionaries(
+    st.sampled_from(["image", "images", "width", "height", "batch_size", "color", "filename_prefix", "vae"]),
+    JSON_VALUES | LINKS,
+    max_size=6,
+)
+NODE = st.fixed_dictionaries(
+    {"class_type": st.sampled_from(["SaveImage", "EmptyImage", "ImageInvert", "LoadImage", "VAEDecode"])},
+    optional={"inputs": INPUTS | JSON_VALUES},
+)
+
+
+@given(st.dictionaries(st.sampled_from("123"), NODE | JSON_VALUES), st.sampled_from(Generation))
+def test_no_graph_makes_the_judge_raise(graph: dict[str, Any], generation: Generation) -> None:
+    verdict = validate(graph, CATALOG, generation=generation)
+
+    assert (verdict.error is None) == bool(verdict.outputs)
     json.dumps([verdict.error, verdict.node_errors])
 
 

@@ -184,6 +184,12 @@ HAZARDS: dict[str, dict[str, Any]] = {
             **{f"c{n}": {"class_type": "ImageInvert", "inputs": {"image": [f"c{n - 1}", 0]}} for n in range(2000)},
         }
     },
+    "a file name that no file can have": {
+        "prompt": {**graph(), "1": {"class_type": "LoadImage", "inputs": {"image": "x" * 5000}}}
+    },
+    "an unconnected file that is not there": {
+        "prompt": {**graph(), "9": {"class_type": "LoadImage", "inputs": {"image": "\0"}}}
+    },
     "not a number": {"number": float("nan")},
 }
 

@@ -113,6 +113,19 @@ async def test_previews_reach_an_old_socket_as_type_1(showing: Asker) -> None:
     assert [frame[:8] for frame in frames] == [bytes((0, 0, 0, 1, 0, 0, 0, 1))] * 2
 
 
+async def test_progress_in_words_is_a_type_3_frame(asker: Asker) -> None:
+    sized = {
+        "1": graph()["1"],
+        "22": {"class_type": "GetImageSize", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "PreviewAny", "inputs": {"source": ["22", 0]}},
+    }
+    async with asker.session.ws_connect(f"{asker.base}/ws?clientId=a") as ws:
+        await asker.submit(sized, client_id="a")
+        frames = await frames_until_the_end(ws)
+
+    assert frames == [bytes((0, 0, 0, 3, 0, 0, 0, 2)) + b"22" + b"width: 8, height: 8\n batch size: 1"]
+
+
 async def frames_until_the_end(ws: aiohttp.ClientWebSocketResponse) -> list[bytes]:
     frames: list[bytes] = []
     while True:

@@ -143,7 +143,12 @@ class _Run:
         def watch(value: float, maximum: float, preview: bytes | None = None, mime: str = "image/jpeg") -> None:
             self.progress.advance(node_id, value, maximum, preview, mime)
 
-        return Call(self.engine.shop, self.prompt.id, node_id, inputs, self.engine.cache.marked(), pnginfo, watch)
+        def say(text: str) -> None:
+            self.engine.sockets.send_text(text, node_id, self.prompt.client_id)
+
+        return Call(
+            self.engine.shop, self.prompt.id, node_id, inputs, self.engine.cache.marked(), pnginfo, watch, say
+        )
 
     def _inputs(self, node: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = dict(as_object(node.get("inputs")) or {})

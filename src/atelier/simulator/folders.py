@@ -93,6 +93,14 @@ class Saves:
         return self.folder / filename, Stored(filename, self.subfolder, self.kind)
 
 
+def is_file(path: Path | None) -> bool:
+    """Whether a file is there. A name that no file can have (too long, a null byte) is simply not there."""
+    try:
+        return path is not None and path.is_file()
+    except OSError:
+        return False
+
+
 def split_annotation(name: str) -> tuple[str, str | None]:
     """`a.png [output]` -> (`a.png`, `output`); without an annotation the kind is None."""
     found = _ANNOTATION.match(name)

@@ -16,7 +16,7 @@ from atelier.simulator.catalogue import Catalogue
 from atelier.simulator.config import SimulatorConfig
 from atelier.simulator.executor import Engine
 from atelier.simulator.faults import Faults
-from atelier.simulator.folders import Folders, digest
+from atelier.simulator.folders import Folders, digest, is_file
 from atelier.simulator.memory import ModelMemory
 from atelier.simulator.nodes.call import Workshop
 from atelier.simulator.prompt_queue import Flags, Prompt, PromptQueue
@@ -123,7 +123,7 @@ def _changed(folders: Folders, node: Mapping[str, Any]) -> str | None:
     match node:
         case {"class_type": "LoadImage" | "LoadImageMask", "inputs": {"image": str(name)}}:
             path = folders.annotated(name)
-            return digest(path) if path is not None and path.is_file() else None
+            return digest(path) if path is not None and is_file(path) else None
         case {"class_type": "SaveImageWebsocket"}:
             return str(time.time())
         case _:

@@ -81,6 +81,8 @@ class Call:
     graph: Mapping[str, Any]
     extra_pnginfo: Mapping[str, Any]
     watch: Watcher
+    say: Callable[[str], None]
+    """Progress in words (a type 3 frame)."""
 
     def get(self, name: str, kind: type[T]) -> T:
         """The input as what it must be. A wrong value (a text where an image is due) fails the node."""

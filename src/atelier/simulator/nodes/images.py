@@ -136,7 +136,9 @@ def solid_mask(call: Call) -> Made:
 
 def image_size(call: Call) -> Made:
     pictures = call.pictures("image")
-    return Made((*pictures[0].size, len(pictures)))
+    width, height = pictures[0].size
+    call.say(f"width: {width}, height: {height}\n batch size: {len(pictures)}")
+    return Made((width, height, len(pictures)))
 
 
 def save_image(call: Call) -> Made:

@@ -14,7 +14,7 @@ from typing import IO, TypeAlias
 from aiohttp import web
 from PIL import Image, PngImagePlugin
 
-from atelier.simulator.folders import KINDS, Folders, digest, split_annotation
+from atelier.simulator.folders import KINDS, Folders, digest, is_file, split_annotation
 from atelier.simulator.state import Simulator, simulator_of
 
 _UNSAFE = frozenset({"text/html", "text/html-sandboxed", "application/xhtml+xml", "text/javascript", "text/css"})
@@ -27,7 +27,7 @@ async def view(request: web.Request) -> web.StreamResponse:
     if simulator.faults.use("view_missing") is not None:
         return web.Response(status=404)
     path = _viewed(simulator, request)
-    if not path.is_file():
+    if not is_file(path):
         return web.Response(status=404)
     headers = {"Content-Disposition": f'filename="{path.name}"'}
     channel = request.query.get("channel", "")

@@ -9,6 +9,7 @@ from aiohttp import web
 from atelier.comfy import validation_errors as errors
 from atelier.comfy.catalog import as_list, as_object
 from atelier.comfy.validation import Verdict, validate
+from atelier.simulator.folders import is_file
 from atelier.simulator.prompt_queue import Flags, Prompt
 from atelier.simulator.state import Simulator, simulator_of
 
@@ -77,7 +78,7 @@ def _refuse_what_no_server_reads(graph: object) -> None:
 
 def _unopenable(simulator: Simulator, value: object) -> str | None:
     path = simulator.folders.annotated(value) if isinstance(value, str) else None
-    return None if path is not None and path.is_file() else f"Invalid image file: {value}"
+    return None if is_file(path) else f"Invalid image file: {value}"
 
 
 def _refused(error: dict[str, Any], node_errors: dict[str, Any]) -> web.Response:
