@@ -137,8 +137,7 @@ class _Run:
         return NODES[node["class_type"]](self._call(node_id, inputs))
 
     def _call(self, node_id: str, inputs: Mapping[str, Any]) -> Call:
-        extra = as_object(self.prompt.extra_data) or {}
-        pnginfo = as_object(extra.get("extra_pnginfo")) or {}
+        pnginfo = as_object(self.prompt.extra_data.get("extra_pnginfo")) or {}
 
         def watch(value: float, maximum: float, preview: bytes | None = None, mime: str = "image/jpeg") -> None:
             self.progress.advance(node_id, value, maximum, preview, mime)
