@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvloop
 from rich.console import Console
+
 from tools.bench import page
 from tools.bench.measuring import measure
 from tools.bench.plan import FULL, QUICK

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
-from tools.bench import graphs
-from tools.bench.processes import Usage, spent
-from tools.bench.through import Atelier, WronglyEnded
-from tools.bench.turns import Result
-
 from atelier.accounts import service as accounts
 from atelier.accounts.model import Role
 from atelier.entry.settings import load
 from atelier.entry.state import database, secrets_of
+from tools.bench import graphs
+from tools.bench.processes import Usage, spent
+from tools.bench.through import Atelier, WronglyEnded
+from tools.bench.turns import Result
 
 
 async def make_keys(state: Path, count: int) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
+
 from tools.bench.graphs import Graph
 
 WAIT_SECONDS = 60.0

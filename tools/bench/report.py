@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from tools.bench.measuring import Measured
-from tools.bench.turns import Result, mean, quantile
 
 from atelier.kit import clock
+from tools.bench.measuring import Measured
+from tools.bench.turns import Result, mean, quantile
 
 GROUPS = {
     "atelier": "Atelier (API and dispatcher)",

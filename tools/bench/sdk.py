@@ -9,11 +9,11 @@ import sys
 import time
 
 from comfy_sdk import Comfy, OutputReady
+
+from atelier.entry.settings import child_environment
 from tools.bench import graphs
 from tools.bench.through import Atelier
 from tools.bench.turns import Result
-
-from atelier.entry.settings import child_environment
 
 SECONDS = 120.0
 

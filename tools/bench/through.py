@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+
 from tools.bench.graphs import Graph
 
 POLL_SECONDS = 0.002

@@ -92,8 +92,10 @@ Three things to try next, in another terminal:
      export COMFY_BASE_URL={atelier.url} COMFY_API_KEY={atelier.key}
      {_short(Path(sys.executable))} -c 'from comfy_sdk import Comfy; print(*Comfy().list_jobs(), sep="\\n")'
 
-  3. the jobs, the servers and the keys, as their operator
-     {command} jobs list{option}; {command} servers list{option}; {command} keys list{option}"""
+  3. a native ComfyUI client, at one of the servers themselves
+     curl -s {atelier.servers[0].url}/history; curl -s {atelier.servers[0].url}/queue
+
+As the operator: {command} jobs list{option}; {command} servers list{option}; {command} keys list{option}"""
 
 
 def _short(path: Path) -> str:
