@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from atelier.kit.postgres import binaries
+from atelier.kit.errors import SetupFailed
+from atelier.kit.postgres import EmbeddedPostgres, binaries, embedded
 from support.postgres_users import SOURCES, Site, ask, using
 
 NOBODY = 65534
@@ -85,6 +86,29 @@ async def test_root_hands_the_data_to_an_unprivileged_user(site: Site) -> None:
     assert runs_as == owner(site.data)
     assert runs_as in {"postgres", "nobody"}
     assert site.data.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+async def test_root_on_a_machine_without_a_user_postgres_hands_the_data_to_nobody(
+    site: Site, nobody: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atelier.kit.postgres.runner.SERVICE_USERS", ("no-such-user", "nobody"))
+
+    async with embedded(site.folder) as url:
+        answer = await ask(url, "SELECT 1")
+
+    assert answer == "1"
+    assert site.data.stat().st_uid == nobody
+
+
+@as_root
+async def test_root_on_a_machine_without_any_fitting_user_is_told_what_to_do(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atelier.kit.postgres.runner.SERVICE_USERS", ("no-such-user",))
+
+    with pytest.raises(SetupFailed, match="useradd --system postgres"):
+        await EmbeddedPostgres.start(site.folder)
 
 
 @as_root

@@ -2,6 +2,7 @@
 
 Arguments: the folder, `keep` or `stop`, the folder to fall back to, and the user id to become (or 0 for none).
 It becomes that user only after its imports, because Python itself may lie where that user cannot read.
+It runs on uvloop, as every role does; the tests themselves run on asyncio's own loop.
 """
 
 import asyncio
@@ -9,6 +10,8 @@ import concurrent.futures.thread  # noqa: F401 - later it could not be read
 import os
 import sys
 from pathlib import Path
+
+import uvloop
 
 from atelier.kit.errors import SetupFailed
 from atelier.kit.postgres import embedded
@@ -38,4 +41,5 @@ def become(uid: int) -> None:
 
 
 become(int(sys.argv[4]))
-asyncio.run(use(*sys.argv[1:4]))
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(use(*sys.argv[1:4]))
