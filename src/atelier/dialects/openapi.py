@@ -74,6 +74,7 @@ def document(app: FastAPI, models: Sequence[type[BaseModel]]) -> dict[str, Any]:
         for operation in operations.values():
             operation["security"] = [] if path in PUBLIC_ROUTES else [{"bearer": []}]
             _drop_framework_422(operation["responses"])
+            _call_streams_no_string(operation["responses"])
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return made
@@ -87,3 +88,9 @@ def _drop_framework_422(responses: dict[str, Any]) -> None:
     """FastAPI lists its own 422 beside parameters; ours have one shape of error only."""
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]
+
+
+def _call_streams_no_string(responses: dict[str, Any]) -> None:
+    """FastAPI calls a stream of events one string, beside the schema that the operation gives each event."""
+    for answered in responses.values():
+        answered.get("content", {}).get("text/event-stream", {}).get("schema", {}).pop("type", None)

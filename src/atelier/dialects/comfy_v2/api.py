@@ -1,7 +1,9 @@
 """All operations of Comfy API v2; the hottest are matched first."""
 
-from atelier.dialects.comfy_v2 import assets, jobs, schemas
+from pydantic import BaseModel
 
-BODY_MODELS = (schemas.NewJob, schemas.FromHash)
+from atelier.dialects.comfy_v2 import assets, jobs, parameters, schemas
+
+BODY_MODELS: tuple[type[BaseModel], ...] = (schemas.NewJob, schemas.FromHash, *parameters.EVENT_DATA.values())
 
 ROUTES = (*jobs.router.routes, *assets.router.routes)

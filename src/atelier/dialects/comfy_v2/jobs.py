@@ -120,7 +120,7 @@ async def get_logs(job_id: JobIdText, call: Known) -> Response:
     "/jobs/{job_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=refusals(ErrorEnvelope, 404, 429),
+    responses=parameters.EVENTS | refusals(ErrorEnvelope, 404, 429),
 )
 async def stream_events(job_id: JobIdText, call: Known) -> Response:
     """Server-sent events `status`, `progress`, `preview`, `output` and `log` until the terminal status."""

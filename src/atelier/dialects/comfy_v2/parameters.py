@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from atelier.dialects.comfy_v2.schemas import NewJob
+from pydantic import BaseModel
+
+from atelier.dialects.comfy_v2 import schemas
 from atelier.dialects.openapi import json_body
 
 LISTING: dict[str, Any] = {
@@ -37,7 +39,7 @@ LISTING: dict[str, Any] = {
                 "type": "object",
                 "maxProperties": 3,
                 "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,40}$"},
-                "additionalProperties": {"type": "string", "maxLength": 64},
+                "additionalProperties": {"type": "string", "maxLength": 256},
             },
         },
     ]
@@ -73,6 +75,33 @@ BY_HASH: dict[int | str, dict[str, Any]] = {
     503: {"description": "The database is away."},
 }
 
+EVENT_DATA: dict[str, type[BaseModel]] = {
+    "status": schemas.StatusEvent,
+    "progress": schemas.Progress,
+    "preview": schemas.PreviewEvent,
+    "output": schemas.Output,
+    "log": schemas.LogEvent,
+}
+
+
+def _event(name: str, data: type[BaseModel]) -> dict[str, Any]:
+    content = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"#/components/schemas/{data.__name__}"},
+    }
+    properties = {"event": {"const": name}, "data": content}
+    return {"type": "object", "properties": properties, "required": ["event", "data"]}
+
+
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Where the job stands, then what changes; the stream ends after a terminal status.",
+        "content": {"text/event-stream": {"schema": {"oneOf": [_event(*named) for named in EVENT_DATA.items()]}}},
+    }
+}
+"""OpenAPI 3.1 has no word for one event of a stream, so the schema is that of each event by itself."""
+
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -80,4 +109,4 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
-SUBMIT: dict[str, Any] = {"parameters": [IDEMPOTENCY_KEY], **json_body(NewJob)}
+SUBMIT: dict[str, Any] = {"parameters": [IDEMPOTENCY_KEY], **json_body(schemas.NewJob)}

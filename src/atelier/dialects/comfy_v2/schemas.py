@@ -90,6 +90,24 @@ class JobWorkflow(BaseModel):
     format: Literal["save", "api"]
 
 
+class StatusEvent(BaseModel):
+    status: Status
+    queue_position: int = Field(default=0, description="Only while the job waits.")
+
+
+class PreviewEvent(BaseModel):
+    """What the picture looks like so far."""
+
+    node_id: str
+    content_type: str
+    data_base64: str
+
+
+class LogEvent(BaseModel):
+    level: str
+    message: str
+
+
 class ExtraData(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
