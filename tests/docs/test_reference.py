@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 from pydantic import SecretStr
-from tools.verbs import VERBS
 
 from atelier.entry import units
 from atelier.entry.command_line import COMMANDS, build
 from atelier.entry.old_names import OURS
 from atelier.entry.settings import OF_THE_RUN_SCRIPT, Settings, variable
+from tools.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from support.terminal import Ended
 from tools import debian, environment
 from tools.environment import Environment
 from tools.terminal import Failed, Stop, run_showing
 from tools.verbs import VERBS
-
-from support.terminal import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 
