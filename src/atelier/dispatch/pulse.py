@@ -4,6 +4,7 @@ A server is lost when it answered nothing for `lost_after` seconds; it comes bac
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from atelier.fleet import store
 from atelier.fleet.inventory import Inventory, from_object_info
 from atelier.fleet.model import Health
 from atelier.kit import clock
+from atelier.kit.database import AWAY
 from atelier.kit.ids import ServerId
 
 TROUBLED_SECONDS = 1.0
@@ -39,8 +41,12 @@ class Pulse:
     hears: bool = False
     _trouble_since: float | None = None
     _trouble: str = ""
-    _stale: bool = True
+    _unlisted: str = ""
+    _stale: asyncio.Event = field(default_factory=asyncio.Event)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._stale.set()
 
     @property
     def ready(self) -> bool:
@@ -57,7 +63,7 @@ class Pulse:
         was_lost, self.lost = self.lost, False
         if self._trouble_since is not None:
             self._trouble_since, self._trouble = None, ""
-            self._stale = True
+            self._stale.set()
             self._wake.set()
         if was_lost:
             _log.info("server.back", server=self.server_id)
@@ -65,7 +71,7 @@ class Pulse:
     def connected(self) -> None:
         """A new socket: perhaps a new process behind it, with other models."""
         self.hears = True
-        self._stale = True
+        self._stale.set()
         self._wake.set()
 
     def disconnected(self, reason: str) -> None:
@@ -75,42 +81,68 @@ class Pulse:
     def unheard(self) -> None:
         """The server answers, but not as a WebSocket: jobs run by polling alone."""
         self.hears = False
-        self._stale = self._stale or self.inventory is None
+        if self.inventory is None:
+            self._stale.set()
         self._wake.set()
 
     def refresh_soon(self) -> None:
         """A submit failed for want of a node or a model: what we believe of this server is out of date."""
-        self._stale = True
-        self._wake.set()
+        self._stale.set()
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Ask until cancelled. What takes long to tell never keeps from seeing that the server is gone."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ask_forever())
+            group.create_task(self._learn_forever())
+
+    async def _ask_forever(self) -> None:
         while True:
             await self._round()
             await self._save_health()
+            await _set_within(self._wake, TROUBLED_SECONDS if self._trouble_since is not None else CALM_SECONDS)
             self._wake.clear()
-            if self._stale and self._trouble_since is None:
+
+    async def _learn_forever(self) -> None:
+        while True:
+            if not await _set_within(self._stale, CALM_SECONDS):
                 continue
-            try:
-                async with asyncio.timeout(TROUBLED_SECONDS if self._trouble_since is not None else CALM_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            self._stale.clear()
+            if self._trouble_since is None and not await self._learn():
+                await asyncio.sleep(TROUBLED_SECONDS if self.inventory is None else CALM_SECONDS)
+                self._stale.set()
 
     async def _round(self) -> None:
         troubled = self._trouble_since is not None
         try:
             async with asyncio.timeout(self.context.settings.timeouts.read):
-                await self._refresh() if self._stale else await self.client.system_stats()
+                await self.client.system_stats()
         except (ComfyError, TimeoutError) as error:
             self.trouble(str(error) or "it does not answer")
             self._judge()
-        else:
-            self.well()
-            self._stale = False
-            if troubled:
-                self.recovered()
-            self.changed()
+            return
+        self.well()
+        if troubled:
+            self.recovered()
+        self.changed()
+
+    async def _learn(self) -> bool:
+        """What it can run. A server whose list is broken, or long in coming, works on with what is known of it."""
+        try:
+            async with asyncio.timeout(self.context.settings.timeouts.read):
+                inventory = await asyncio.to_thread(from_object_info, await self.client.object_info())
+                system = await self.client.system_stats()
+            async with self.context.database.transaction() as tx:
+                await store.save_inventory(tx, self.server_id, inventory, system)
+        except (ComfyError, *AWAY) as error:
+            self._unlisted = str(error) or "it takes too long"
+            _log.warning("server.inventory_unknown", server=self.server_id, reason=self._unlisted)
+            self._wake.set()
+            return False
+        self.inventory, self._unlisted = inventory, ""
+        self.context.wakeups.publish("fleet")
+        self._wake.set()
+        self.changed()
+        return True
 
     def _judge(self) -> None:
         since = self._trouble_since
@@ -118,14 +150,6 @@ class Pulse:
             self.lost = True
             _log.warning("server.lost", server=self.server_id, reason=self._trouble)
             self.recovered()
-
-    async def _refresh(self) -> None:
-        inventory = from_object_info(await self.client.object_info())
-        system = await self.client.system_stats()
-        async with self.context.database.transaction() as tx:
-            await store.save_inventory(tx, self.server_id, inventory, system)
-        self.inventory = inventory
-        self.context.wakeups.publish("fleet")
 
     async def _save_health(self) -> None:
         health, reason = self._health()
@@ -141,6 +165,15 @@ class Pulse:
     def _health(self) -> tuple[Health, str]:
         if self._trouble_since is not None:
             return Health.OFFLINE, self._trouble[:300]
+        if self.inventory is None and self._unlisted:
+            return Health.DEGRADED, f"it does not say what it can run: {self._unlisted}"[:300]
         if not self.hears:
             return Health.DEGRADED, "its WebSocket is blocked: jobs run by polling alone"
         return Health.READY, ""
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

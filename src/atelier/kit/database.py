@@ -9,12 +9,20 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
 from psycopg_pool import AsyncConnectionPool
 
 from atelier.kit.errors import SetupFailed
 
 Tx = psycopg.AsyncConnection[tuple[Any, ...]]
 """A connection inside a transaction. Whoever opened the transaction commits it."""
+
+AWAY = (psycopg.OperationalError, IdleInTransactionSessionTimeout, ReadOnlySqlTransaction, OSError)
+"""What is raised while PostgreSQL, or the way to it, is away; the same may work later.
+
+A pool without a connection (PoolTimeout) is an OperationalError. A process that was frozen inside a transaction
+finds it ended; a primary that became a standby refuses to write.
+"""
 
 POOL_SIZE = 8
 START_SECONDS = 10.0
