@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import structlog
 
 from atelier.comfy.client import HistoryEntry
@@ -20,9 +21,10 @@ from atelier.comfy.prefixes import rewrite_prefixes
 from atelier.dispatch.collect import saves_to_socket
 from atelier.dispatch.gauge import Gauge
 from atelier.dispatch.host import Host
-from atelier.jobs.model import Claim
+from atelier.jobs.model import Cause, Claim
 from atelier.kit import clock
 from atelier.kit.errors import Refusal
+from atelier.storage.model import StorageUnavailable
 
 ROUND_SECONDS = 1.0
 URGENT_SECONDS = 0.25
@@ -47,13 +49,20 @@ class Gone(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class NotPlaced:
-    """Its inputs could not be brought to the server; nothing was submitted. `again`: another try may help."""
+    """Its inputs could not be brought to the server; nothing was submitted. With a cause, another try may help."""
 
     reason: str
-    again: bool
+    cause: Cause | None = None
 
 
-End = HistoryEntry | Rejected | Gone | NotPlaced
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Nobody was there to ask: the server never heard of it."""
+
+    reason: str
+
+
+End = HistoryEntry | Rejected | Gone | NotPlaced | NotSent
 
 
 class Attempt:
@@ -72,13 +81,15 @@ class Attempt:
         self.started_at: float | None = None
         self.ended_at: float | None = None
         self.started_write: asyncio.Task[None] | None = None
+        self.started_timer: asyncio.TimerHandle | None = None
         self.frames: list[Preview] = []
         self._gauge = Gauge(self.graph)
         self._savers = saves_to_socket(self.graph)
         self._poke = asyncio.Event()
         self._finished = False
         self._doubtful = adopted
-        self._stopped = False
+        self._stopped_at: float | None = None
+        self._failed = False
         self._heard = clock.monotonic()
         self._absent_since: tuple[float, int] | None = None
         if claim.attempt_state == "running":
@@ -96,6 +107,7 @@ class Attempt:
                 self.ended_at = self._heard
                 self._finished = True
                 self._poke.set()
+                self.host.let_go(self)
             case Preview(node_id=node) if node in self._savers:
                 self.frames.append(message)
             case Preview(node_id=node, content_type=content_type, image=image):
@@ -104,6 +116,17 @@ class Attempt:
                 progress = self._gauge.take(message)
                 if progress is not None:
                     self.host.telemetry.progress(self.claim.job_id, progress)
+
+    def ran(self) -> float:
+        """Seconds since the server began it, as far as we know."""
+        return 0.0 if self.started_at is None else clock.monotonic() - self.started_at
+
+    def forget_start(self) -> bool:
+        """Call off the note that it began; True when it had begun and the note was still to come."""
+        if self.started_timer is None:
+            return False
+        self.started_timer.cancel()
+        return self.started_write is None
 
     def note_started(self) -> None:
         if self.started_at is None:
@@ -136,14 +159,21 @@ class Attempt:
                 return refused
         return await self._watch()
 
-    async def _submit(self) -> Rejected | NotPlaced | None:
+    async def _submit(self) -> Rejected | NotPlaced | NotSent | None:
         try:
             placed = await self.host.placer.place(self.claim.job_id, self.graph)
-        except ComfyError as error:
-            self.host.trouble(str(error))
-            return NotPlaced(str(error), again=isinstance(error, LostServer))
-        except (Refusal, OSError) as error:
-            return NotPlaced(str(error), again=False)
+        except LostServer as lost:
+            self.host.trouble(str(lost))
+            return NotSent(str(lost)) if lost.never_sent else NotPlaced(str(lost), Cause.SERVER_LOST)
+        except psycopg.OperationalError as error:
+            return NotSent(str(error))
+        except StorageUnavailable as refusal:
+            return NotPlaced(refusal.message, Cause.STORAGE)
+        except (ComfyError, Refusal, OSError) as error:
+            return NotPlaced(str(error))
+        return await self._post(placed)
+
+    async def _post(self, placed: dict[str, Any]) -> Rejected | NotSent | None:
         day = clock.utcnow().strftime("%Y%m%d")
         graph = rewrite_prefixes(placed, f"atelier/{day}/{self.prompt_id}")
         try:
@@ -153,6 +183,9 @@ class Attempt:
         except Rejected as rejected:
             return rejected
         except ComfyError as error:
+            if isinstance(error, LostServer) and error.never_sent:
+                self.host.trouble(str(error))
+                return NotSent(str(error))
             _log.warning("attempt.submit_in_doubt", job=str(self.claim.job_id), reason=str(error))
             self.host.trouble(str(error))
             self._doubtful = True
@@ -175,8 +208,9 @@ class Attempt:
             except ComfyError as error:
                 self.host.trouble(str(error))
                 self._absent_since = None
-                self._doubtful = True
+                self._doubtful = self._failed = True
                 continue
+            self._failed = False
             if end is not None:
                 return end
 
@@ -188,9 +222,9 @@ class Attempt:
         self._poke.clear()
 
     def _patience(self) -> float:
-        if self._finished and self._absent_since is None:
+        if self._finished and self._absent_since is None and not self._failed:
             return 0.0
-        if self._stopped:
+        if self._stopped_at is not None:
             return URGENT_SECONDS
         if self._doubtful or self._absent_since is not None:
             return ROUND_SECONDS
@@ -209,7 +243,7 @@ class Attempt:
             entry = await self.host.client.history(self.prompt_id)
             if entry is not None:
                 return entry
-        if (self.cancel_asked or self.withdraw_asked) and not self._stopped:
+        if (self.cancel_asked or self.withdraw_asked) and self._may_stop():
             await self._stop()
         match await self._look():
             case HistoryEntry() as entry:
@@ -221,11 +255,15 @@ class Attempt:
                 return None
 
     async def _end_overdue_run(self) -> None:
-        """A run that takes longer than it may is interrupted, once, and exactly this prompt."""
-        if self.timed_out or not self._overdue():
-            return
-        await self.host.client.interrupt(self.prompt_id)
-        self.timed_out = self._stopped = True
+        """A run that takes longer than it may is interrupted, and exactly this prompt."""
+        if self._overdue() and self._may_stop():
+            await self.host.client.interrupt(self.prompt_id)
+            self.timed_out = True
+            self._stopped_at = clock.monotonic()
+
+    def _may_stop(self) -> bool:
+        """A server forgets an interrupt that comes just before a prompt begins, so it is told again."""
+        return self._stopped_at is None or clock.monotonic() - self._stopped_at >= ROUND_SECONDS
 
     def _overdue(self) -> bool:
         return self.started_at is not None and clock.monotonic() - self.started_at > self.host.settings.run_timeout
@@ -234,7 +272,7 @@ class Attempt:
         await self.host.client.delete([self.prompt_id])
         if self.cancel_asked:
             await self.host.client.interrupt(self.prompt_id)
-            self._stopped = True
+            self._stopped_at = clock.monotonic()
 
     async def _look(self) -> HistoryEntry | Sight:
         queue = await self.host.client.queue()
@@ -256,7 +294,8 @@ class Attempt:
     def _maybe_gone(self) -> Gone | None:
         """Gone for sure: deleted by us, or absent in two rounds over one connection a second apart."""
         now, epoch = clock.monotonic(), self.host.epoch
-        if self.started_at is None and (self._stopped or self.withdraw_asked) and not self._doubtful:
+        taken_back = self._stopped_at is not None or self.withdraw_asked
+        if taken_back and self.started_at is None and not self._doubtful:
             return Gone.FORGOTTEN
         if self._absent_since is None or self._absent_since[1] != epoch:
             self._absent_since = (now, epoch)

@@ -19,6 +19,9 @@ from atelier.jobs.store import claims
 from atelier.kit import clock
 from atelier.kit.ids import JobId, ServerId
 
+LEAVE_SECONDS = 15.0
+"""Longer than a cancelled driver takes to close its socket and to end its statements."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -28,7 +31,7 @@ class Dispatcher:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._drivers: dict[ServerId, Driver] = {}
-        self._tasks: dict[ServerId, asyncio.Task[None]] = {}
+        self._tasks: dict[ServerId, list[asyncio.Task[None]]] = {}
         self._feeder = Feeder(context, self._drivers)
         self._renewed = clock.monotonic()
 
@@ -114,10 +117,16 @@ class Dispatcher:
             _log.warning("server.unusable", server=lease.server.id, reason=str(error))
             return
         self._drivers[lease.server.id] = driver
-        self._tasks[lease.server.id] = group.create_task(self._supervise(driver))
+        before = [task for task in self._tasks.get(lease.server.id, ()) if not task.done()]
+        self._tasks[lease.server.id] = [*before, group.create_task(self._supervise(driver, before))]
 
-    async def _supervise(self, driver: Driver) -> None:
-        """A driver that fails, mostly for want of the database, is begun anew; its attempts are adopted."""
+    async def _supervise(self, driver: Driver, before: Collection[asyncio.Task[None]]) -> None:
+        """A driver that fails, mostly for want of the database, is begun anew; its attempts are adopted.
+
+        It begins when those before it have left: two sockets of one client id would both go silent (behaviour 10).
+        """
+        if before:
+            await asyncio.wait(before, timeout=LEAVE_SECONDS)
         try:
             await driver.run()
         except* Exception as errors:  # noqa: BLE001 - one server's trouble must not end the others
@@ -125,10 +134,11 @@ class Dispatcher:
             await asyncio.sleep(1.0)
         if self._drivers.get(driver.server_id) is driver:
             del self._drivers[driver.server_id]
+            self._context.wakeups.publish("fleet")
 
     def _drop(self, server_id: ServerId) -> None:
         del self._drivers[server_id]
-        self._tasks.pop(server_id).cancel()
+        self._tasks[server_id][-1].cancel()
 
     async def _let_go(self) -> None:
         """Whoever has not renewed for `hold` seconds may have lost its leases: stop before others begin."""

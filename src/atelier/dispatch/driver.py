@@ -1,16 +1,18 @@
 """One leased server: one socket, at most one running prompt and one placed ahead of its turn."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import psycopg
 import structlog
 
 from atelier.comfy import messages as m
-from atelier.comfy.client import ComfyClient
+from atelier.comfy.client import ComfyClient, HistoryEntry, Success
 from atelier.comfy.errors import Rejected
 from atelier.comfy.socket import ComfySocket, Connected, Disconnected, Event, Refused
-from atelier.dispatch.attempt import Attempt
+from atelier.dispatch.attempt import Attempt, End
 from atelier.dispatch.context import Context
 from atelier.dispatch.ending import Ending
 from atelier.dispatch.placing import Placer
@@ -18,10 +20,18 @@ from atelier.dispatch.pulse import Pulse
 from atelier.dispatch.strays import Strays
 from atelier.fleet import policy
 from atelier.fleet.model import Lease, Slot, SlotKind
+from atelier.jobs import service as jobs
 from atelier.jobs.model import Claim
 from atelier.jobs.store import attempts, claims
 from atelier.kit import clock
+from atelier.kit.database import AWAY
 from atelier.kit.ids import JobId
+
+ADOPT_SECONDS = 60.0
+"""How often the attempts that the database has for this server are compared with those that live here."""
+
+START_TOLD_AFTER = 0.1
+"""A run this short (seconds) costs one statement and one wake-up of all who listen less."""
 
 _VIDEO = ("video", "animat", "svd_", "ltxv", "wanimage")
 
@@ -53,15 +63,31 @@ class Driver:
         self._attempts: dict[str, Attempt] = {}
         self._on_server: list[Attempt] = []
         self._group: asyncio.TaskGroup | None = None
+        self._missed = asyncio.Event()
 
     async def run(self) -> None:
         """Drive until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await self._adopt()
-            group.create_task(self._socket.listen(self._hear))
-            group.create_task(self.pulse.run())
-            group.create_task(self._strays.run(self._attempts.keys))
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await self._adopt()
+                for part in (
+                    self._socket.listen(self._hear),
+                    self.pulse.run(),
+                    self._strays.run(self._attempts.keys),
+                    self._adopt_missed(),
+                ):
+                    group.create_task(self._or_stop(part))
+        finally:
+            self._group = None
+
+    async def _or_stop(self, part: Coroutine[Any, Any, None]) -> None:
+        """A part that fails ends the others: from that moment on nothing new begins here."""
+        try:
+            await part
+        except BaseException:
+            self._group = None
+            raise
 
     # What it offers and takes ------------------------------------------------------------------
 
@@ -81,16 +107,28 @@ class Driver:
         return None
 
     def rest(self) -> float | None:
-        """Seconds that the running prompt still needs, as far as measured; None when nothing runs or is known."""
+        """Seconds that the running prompt still needs, as far as measured; None when nothing runs or is known.
+
+        One that is on its way to a free server begins at once, so it counts as just begun.
+        """
         running = self._on_server[0] if self._on_server else None
-        if running is None or running.started_at is None:
+        if running is None or (running.started_at is None and running.adopted):
             return None
         expected = self._context.pace.expected(running.claim.shape, self.server_id)
-        return policy.expected_rest(expected, clock.monotonic() - running.started_at)
+        age = 0.0 if running.started_at is None else clock.monotonic() - running.started_at
+        return policy.expected_rest(expected, age)
 
     def start(self, claim: Claim) -> None:
-        """Run an attempt that was claimed for this server."""
-        self._begin(Attempt(claim, self))
+        """Run an attempt that was claimed for this server.
+
+        One that was claimed for a driver before this one, or comes when this one has stopped, is adopted instead.
+        """
+        if self._group is not None and claim.fence == self.lease.fence:
+            self._begin(Attempt(claim, self))
+
+    def adopt_soon(self) -> None:
+        """A claim's answer was lost: perhaps the database has attempts for this server that nobody runs."""
+        self._missed.set()
 
     def ahead(self) -> Attempt | None:
         """The attempt that waits on the server behind the running one and could be taken back."""
@@ -123,22 +161,51 @@ class Driver:
         self.pulse.well()
 
     def started(self, attempt: Attempt) -> None:
-        """Write it down at once, but let nothing wait for it."""
+        """Written down a moment later, while nobody waits; a run that succeeds before tells both at its end."""
+        loop = asyncio.get_running_loop()
+        attempt.started_timer = loop.call_later(START_TOLD_AFTER, self._tell_started, attempt)
+        self._changed()
+
+    def _tell_started(self, attempt: Attempt) -> None:
         if self._group is not None:
             attempt.started_write = self._group.create_task(self._write_started(attempt.claim))
-        self._changed()
+
+    def let_go(self, attempt: Attempt) -> None:
+        """The slot is free from here on; what the run made is fetched behind it."""
+        self._leave_server(attempt)
 
     # Attempts ----------------------------------------------------------------------------------
 
     async def _adopt(self) -> None:
         async with self._context.database.transaction() as tx:
-            living = await claims.live(tx, self.server_id, self.lease.fence)
+            living = await jobs.adopt(tx, self.server_id, self.lease.fence)
         for claim in living:
-            _log.info("attempt.adopted", server=self.server_id, job=str(claim.job_id), number=claim.number)
-            self._begin(Attempt(claim, self, adopted=True))
+            if str(claim.prompt_id) not in self._attempts:
+                _log.info("attempt.adopted", server=self.server_id, job=str(claim.job_id), number=claim.number)
+                self._begin(Attempt(claim, self, adopted=True))
+
+    async def _adopt_missed(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ADOPT_SECONDS):
+                    await self._missed.wait()
+            self._missed.clear()
+            try:
+                if await self._misses_some():
+                    await self._adopt()
+            except AWAY as error:
+                _log.info("attempts.not_compared", server=self.server_id, reason=str(error))
+                self._missed.set()
+                await asyncio.sleep(1.0)
+
+    async def _misses_some(self) -> bool:
+        async with self._context.database.autocommit() as connection:
+            living = await claims.live(connection, self.server_id, self.lease.fence)
+        return any(str(claim.prompt_id) not in self._attempts for claim in living)
 
     def _begin(self, attempt: Attempt) -> None:
-        assert self._group is not None  # noqa: S101 - a driver that does not run offers no slot
+        if self._group is None or attempt.prompt_id in self._attempts:
+            return
         self._attempts[attempt.prompt_id] = attempt
         self._on_server.append(attempt)
         self._group.create_task(self._live(attempt))
@@ -147,8 +214,7 @@ class Driver:
         try:
             end = await attempt.run()
             self._leave_server(attempt)
-            if attempt.started_write is not None:
-                await attempt.started_write
+            await self._settle_start(attempt, end)
             await self._ending.finish(attempt, end)
             if isinstance(end, Rejected):
                 self.placer.forget()
@@ -157,6 +223,7 @@ class Driver:
             _log.exception("attempt.crashed", job=str(attempt.claim.job_id))
             await self._ending.crashed(attempt.claim, error)
         finally:
+            attempt.forget_start()
             self._leave_server(attempt)
             self._attempts.pop(attempt.prompt_id, None)
             self.telemetry.forget(attempt.claim.job_id)
@@ -170,6 +237,14 @@ class Driver:
         if attempt.started_at is not None and attempt.ended_at is not None and not attempt.adopted:
             self._context.pace.measured(attempt.claim.shape, self.server_id, attempt.ended_at - attempt.started_at)
         self._changed()
+
+    async def _settle_start(self, attempt: Attempt, end: End | None) -> None:
+        """A start comes before its end in the job's events; only one of a success may be told by the end alone."""
+        untold = attempt.forget_start()
+        if attempt.started_write is not None:
+            await attempt.started_write
+        elif untold and not (isinstance(end, HistoryEntry) and isinstance(end.verdict, Success)):
+            await self._write_started(attempt.claim)
 
     async def _write_started(self, claim: Claim) -> None:
         try:
@@ -217,7 +292,7 @@ class Driver:
         return next((attempt for attempt in self._on_server if attempt.started_at is not None), None)
 
     def _look_everywhere(self) -> None:
-        for attempt in self._on_server:
+        for attempt in self._attempts.values():
             attempt.look_now()
 
     def _server_is_back(self) -> None:

@@ -4,18 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
 from atelier.comfy.catalog import as_list, as_object
 from atelier.comfy.client import Failed, HistoryEntry, Interrupted, Success
 from atelier.comfy.errors import ComfyError, FailureKind, LostServer, Rejected, sort_failure
-from atelier.dispatch.attempt import Attempt, End, Gone, NotPlaced
+from atelier.dispatch.attempt import Attempt, End, Gone, NotPlaced, NotSent
 from atelier.dispatch.collect import Shelf, collect
 from atelier.jobs import service as jobs
 from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome
-from atelier.kit.database import Database, Tx
+from atelier.kit.database import AWAY, Database, Tx
 from atelier.kit.errors import Refusal
 from atelier.storage.model import Storage, StorageUnavailable
 
@@ -23,6 +21,8 @@ _log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 MAX_TRACEBACK = 20_000
+FETCHES = 10
+"""How often a server that lives may break off the download of one run's outputs."""
 
 
 class Ending:
@@ -39,6 +39,8 @@ class Ending:
                 await self._canceled(attempt.claim)
             case Gone():
                 await self._gone(attempt, end)
+            case NotSent():
+                await self._withdraw(attempt.claim)
             case NotPlaced():
                 await self._not_placed(attempt, end)
             case Rejected():
@@ -56,8 +58,8 @@ class Ending:
                 await self._run_failed(attempt, dict(data))
 
     async def _not_placed(self, attempt: Attempt, end: NotPlaced) -> None:
-        if end.again:
-            await self._in_transaction(lambda tx: jobs.withdraw(tx, attempt.claim))
+        if end.cause is not None:
+            await self._retriable(attempt, end.cause, {"while": "placing inputs", "reason": end.reason})
         else:
             told = JobError("input_unavailable", f"An input could not be brought to the server: {end.reason}")
             await self._failed(attempt.claim, Outcome.FAILED, told, None)
@@ -70,12 +72,14 @@ class Ending:
         await self._failed(claim, Outcome.FAILED, told, {"exception": repr(error)[:500]})
 
     async def _collect(self, attempt: Attempt, entry: HistoryEntry) -> None:
+        broken = 0
         while True:
             try:
-                made = await collect(attempt.host.client, self._shelf, entry, attempt.frames)
+                made = await self._insist(lambda: self._fetched(attempt, entry))
             except LostServer as lost:
                 attempt.host.trouble(str(lost))
-                if attempt.host.lost:
+                broken += 1
+                if attempt.host.lost or broken >= FETCHES:
                     await self._retriable(attempt, Cause.SERVER_LOST, {"while": "collecting", "reason": str(lost)})
                     return
                 await asyncio.sleep(1.0)
@@ -89,8 +93,11 @@ class Ending:
                 await self._output_gone(attempt, error)
                 return
             else:
-                await self._succeed(attempt.claim, made)
+                await self._succeed(attempt, made)
                 return
+
+    async def _fetched(self, attempt: Attempt, entry: HistoryEntry) -> list[Made]:
+        return await collect(attempt.host.client, self._shelf, entry, attempt.frames)
 
     async def _output_gone(self, attempt: Attempt, error: ComfyError) -> None:
         """A cached run lists files that somebody deleted: without its cache the server makes them again."""
@@ -100,9 +107,9 @@ class Ending:
             attempt.host.trouble(str(trouble))
         await self._retriable(attempt, Cause.OUTPUT_GONE, {"reason": str(error)})
 
-    async def _succeed(self, claim: Claim, made: list[Made]) -> None:
-        if not await self._insist(lambda: jobs.succeed(self._database, claim, made)):
-            await self._canceled(claim)
+    async def _succeed(self, attempt: Attempt, made: list[Made]) -> None:
+        if not await self._insist(lambda: jobs.succeed(self._database, attempt.claim, made, attempt.ran())):
+            await self._canceled(attempt.claim)
 
     async def _gone(self, attempt: Attempt, gone: Gone) -> None:
         began = attempt.started_at is not None
@@ -113,7 +120,7 @@ class Ending:
         elif attempt.timed_out:
             await self._interrupted(attempt)
         elif not began and (attempt.withdraw_asked or attempt.adopted):
-            await self._in_transaction(lambda tx: jobs.withdraw(tx, attempt.claim))
+            await self._withdraw(attempt.claim)
         else:
             await self._retriable(attempt, Cause.PROMPT_GONE, None, was_running=began)
 
@@ -171,6 +178,9 @@ class Ending:
             lambda tx: jobs.finish_retriable(tx, attempt.claim, cause, was_running=was_running, evidence=evidence)
         )
 
+    async def _withdraw(self, claim: Claim) -> None:
+        await self._in_transaction(lambda tx: jobs.withdraw(tx, claim))
+
     async def _canceled(self, claim: Claim) -> None:
         await self._in_transaction(lambda tx: jobs.finish_canceled(tx, claim))
 
@@ -187,7 +197,7 @@ class Ending:
         while True:
             try:
                 return await step()
-            except (psycopg.OperationalError, PoolTimeout, OSError) as error:
+            except AWAY as error:
                 _log.warning("database.away", reason=str(error))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)

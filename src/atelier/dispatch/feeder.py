@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
 from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
@@ -14,13 +12,16 @@ from atelier.fleet import policy, requirements, store
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.model import Placement, Requirement, Slot, SlotKind, Waiting
 from atelier.jobs import rules
-from atelier.jobs.model import Head, Wish
+from atelier.jobs.model import Claim, Head, Wish
 from atelier.jobs.store import claims
+from atelier.kit.database import AWAY
 from atelier.kit.ids import JobId, ServerId
 
 IDLE_SECONDS = 1.0
 EACH = 16
 MOST = 256
+KEPT = 20_000
+"""Requirement sets that are remembered; each is a few hundred bytes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -64,8 +65,11 @@ class Feeder:
             more = True
             while more and not self.stopped:
                 more = await self._feed()
-        except (psycopg.OperationalError, PoolTimeout, OSError) as error:
+        except AWAY as error:
             _log.warning("feeder.database_away", reason=str(error))
+            await asyncio.sleep(IDLE_SECONDS)
+        except Exception:  # noqa: BLE001 - one job that cannot be placed must not end all that run
+            _log.exception("feeder.failed")
             await asyncio.sleep(IDLE_SECONDS)
 
     async def _feed(self) -> bool:
@@ -88,8 +92,10 @@ class Feeder:
             for requirement_id in self._requirements
             if not any(self._satisfies(server_id, requirement_id) for server_id in servers)
         ]
-        async with self._context.database.transaction() as tx:
+        async with self._context.database.autocommit() as tx:
             heads = await claims.heads(tx, refused=refused, each=max(EACH, len(servers)), most=MOST)
+            if len(self._requirements) > KEPT:
+                self._requirements.clear()
             unknown = {head.requirement_id for head in heads} - self._requirements.keys()
             if unknown:
                 self._requirements |= await store.requirements(tx, unknown)
@@ -97,11 +103,22 @@ class Feeder:
 
     async def _claim(self, heads: Mapping[JobId, Head], placements: list[Placement]) -> bool:
         wishes = [_wish(heads[placement.job_id], placement) for placement in placements]
-        async with self._context.database.autocommit() as connection:
-            taken = await claims.claim(connection, self._context.me, wishes)
+        try:
+            async with self._context.database.autocommit() as connection:
+                taken = await claims.claim(connection, self._context.me, wishes)
+        except AWAY:  # it may have been committed all the same
+            for driver in self._drivers.values():
+                driver.adopt_soon()
+            raise
         for claim in taken:
-            self._drivers[claim.server_id].start(claim)
+            self._start(claim)
         return bool(taken)
+
+    def _start(self, claim: Claim) -> None:
+        """Where the server's driver is gone or not the same any more, the next one adopts what was claimed."""
+        driver = self._drivers.get(claim.server_id)
+        if driver is not None:
+            driver.start(claim)
 
     def _satisfies(self, server_id: ServerId, requirement_id: int) -> bool:
         driver = self._drivers.get(server_id)

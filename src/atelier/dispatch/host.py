@@ -46,3 +46,7 @@ class Host(Protocol):
     def started(self, attempt: "Attempt") -> None:
         """The server began this attempt's prompt."""
         ...
+
+    def let_go(self, attempt: "Attempt") -> None:
+        """The server is done with this attempt's prompt: it may have another."""
+        ...
