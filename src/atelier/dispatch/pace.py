@@ -4,13 +4,15 @@ import psycopg
 import structlog
 
 from atelier.fleet import store
-from atelier.kit.database import Database
+from atelier.kit.database import AWAY, Database
 from atelier.kit.ids import ServerId
 
 WEIGHT = 0.3
 """Weight of the newest run in the moving average."""
 
 SAVE_SECONDS = 5.0
+KEPT = 20_000
+"""Averages that are remembered; the one that was not measured for the longest time is forgotten first."""
 
 _log = structlog.get_logger(__name__)
 
@@ -28,13 +30,19 @@ class Pace:
 
     def measured(self, shape: bytes, server_id: ServerId, seconds: float) -> None:
         key = (shape, server_id)
-        before = self._seconds.get(key)
+        before = self._seconds.pop(key, None)
+        if len(self._seconds) >= KEPT:
+            del self._seconds[next(iter(self._seconds))]
         self._seconds[key] = seconds if before is None else before + WEIGHT * (seconds - before)
         self._fresh.add(key)
 
     async def load(self) -> None:
-        async with self._database.transaction() as tx:
-            self._seconds = await store.run_times(tx)
+        """What was measured before; without it, it is measured anew."""
+        try:
+            async with self._database.transaction() as tx:
+                self._seconds = await store.run_times(tx)
+        except AWAY as error:
+            _log.info("pace.not_loaded", reason=str(error))
 
     async def save(self) -> None:
         """Write what was measured since the last time; a failure is tried again with the next."""
@@ -43,7 +51,7 @@ class Pace:
             return
         try:
             async with self._database.transaction() as tx:
-                await store.save_run_times(tx, {key: self._seconds[key] for key in fresh})
+                await store.save_run_times(tx, {key: self._seconds[key] for key in fresh & self._seconds.keys()})
         except (psycopg.Error, OSError) as error:
             self._fresh |= fresh
             _log.info("pace.not_saved", reason=str(error))

@@ -14,6 +14,9 @@ from atelier.storage.model import Storage
 FOLDER = "atelier"
 """Below the server's input folder. intake.rules refuses graphs that name files in it."""
 
+KEPT = 10_000
+"""Names that are remembered; placing a file again costs an upload and changes nothing."""
+
 
 class Placer:
     """Puts assets on one server and remembers which are there."""
@@ -39,6 +42,8 @@ class Placer:
     async def _name(self, asset: Asset) -> str:
         name = asset.blob.hash.hex() + (mimetypes.guess_extension(asset.content_type) or ".bin")
         if name not in self._placed:
+            if len(self._placed) >= KEPT:
+                self._placed.clear()
             body = await assets.stream(self._storage, asset)
             uploaded = await self._client.upload(
                 name, body.chunks, content_type=asset.content_type, subfolder=FOLDER

@@ -4,6 +4,7 @@ They come from requests that a dispatcher sent late, after it had lost its lease
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection
 
 import psycopg
@@ -22,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Strays:
-    """Looks at the server's queue when it holds more than we know of."""
+    """Looks at the server's queue when it holds more than we know of, and once a minute in any case."""
 
     def __init__(self, context: Context, client: ComfyClient, server_id: ServerId) -> None:
         self._context = context
@@ -43,11 +44,9 @@ class Strays:
         """Watch until cancelled; `known` gives the prompts of living attempts."""
         self._look.set()
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CALM_SECONDS):
                     await self._look.wait()
-            except TimeoutError:
-                continue
             await asyncio.sleep(SETTLE_SECONDS)
             self._look.clear()
             try:

@@ -73,6 +73,8 @@ class Telemetry:
     async def _flush(self) -> None:
         rows = [(job, latest.progress) for job, latest in self._latest.items() if latest.progress]
         previews = list(self._due_previews())
+        if not (rows or previews):
+            return
         seq = int(clock.utcnow().timestamp() * 1000)
         for job_id, _ in rows:
             self._latest[job_id].progress = None
