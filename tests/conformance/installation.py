@@ -59,6 +59,8 @@ def installation(folder: Path, **settings: str) -> Generator[Installation]:
         yield Installation(str(ready["url"]), key_file.read_text().strip(), process.pid, state)
     finally:
         _stop(process)
+    said = (folder / "up.log").read_text()
+    assert "Traceback" not in said, f"nothing of all this was a bug, but: {said[-6000:]}"
 
 
 def environment(**settings: str) -> dict[str, str]:
