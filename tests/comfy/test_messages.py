@@ -14,6 +14,7 @@ from atelier.comfy.messages import (
     ExecutionStart,
     ExecutionSuccess,
     FeatureFlags,
+    Message,
     NodeState,
     NodeText,
     Preview,
@@ -193,9 +194,13 @@ def test_no_data_makes_the_text_parser_raise(kind: str, data: Any) -> None:
 
 @given(st.text())
 def test_no_text_makes_the_parser_raise(text: str) -> None:
-    parse_text(text)
+    message = parse_text(text)
+
+    assert message is None or isinstance(message, Message)
 
 
 @given(st.sampled_from([b"", b"\0\0\0\1", b"\0\0\0\3", b"\0\0\0\4", b"\0\0\0\4\0\0\0\2{}"]), st.binary())
 def test_no_bytes_make_the_binary_parser_raise(head: bytes, tail: bytes) -> None:
-    parse_binary(head + tail)
+    message = parse_binary(head + tail)
+
+    assert message is None or isinstance(message, Message)

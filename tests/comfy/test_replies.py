@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atelier.comfy.client import Failed, Interrupted, OutputItem, QueueItem, Success
+from atelier.comfy.client import (
+    Failed,
+    HistoryEntry,
+    Interrupted,
+    OutputItem,
+    QueueItem,
+    QueueSnapshot,
+    Success,
+)
 from atelier.comfy.replies import parse_history, parse_outputs, parse_queue
 from support.comfy_recordings import histories, queues
 
@@ -123,11 +131,17 @@ def test_a_text_is_no_file() -> None:
 
 @given(JSON, JSON, JSON)
 def test_no_history_makes_the_parser_raise(outputs: Any, messages: Any, status: Any) -> None:
-    parse_history("p", {"outputs": outputs, "status": {"messages": messages}})
-    parse_history("p", {"outputs": {"1": outputs, "2": {"images": outputs}}, "status": status})
-    parse_history("p", status)
+    entries = (
+        parse_history("p", {"outputs": outputs, "status": {"messages": messages}}),
+        parse_history("p", {"outputs": {"1": outputs, "2": {"images": outputs}}, "status": status}),
+        parse_history("p", status),
+    )
+
+    assert all(entry is None or isinstance(entry, HistoryEntry) for entry in entries)
 
 
 @given(st.lists(st.lists(JSON, max_size=6), max_size=3) | JSON)
 def test_no_queue_makes_the_parser_raise(rows: Any) -> None:
-    parse_queue({"queue_running": rows, "queue_pending": rows})
+    snapshot = parse_queue({"queue_running": rows, "queue_pending": rows})
+
+    assert snapshot is None or isinstance(snapshot, QueueSnapshot)

@@ -167,7 +167,7 @@ async def test_ending_the_listening_closes_the_socket(server: StandIn) -> None:
         await ear.until(lambda event: isinstance(event, Connected))
 
     async with asyncio.timeout(5):
-        await closed.wait()
+        assert await closed.wait()
 
 
 async def test_a_server_that_is_away_is_tried_until_it_is_there() -> None:
