@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import psycopg
 import structlog
@@ -15,12 +15,17 @@ from atelier.dispatch.feeder import Feeder
 from atelier.dispatch.pace import SAVE_SECONDS
 from atelier.fleet import store
 from atelier.fleet.model import Lease
+from atelier.jobs import service as jobs
 from atelier.jobs.store import claims
 from atelier.kit import clock
+from atelier.kit.database import AWAY, Tx
 from atelier.kit.ids import JobId, ServerId
 
 LEAVE_SECONDS = 15.0
 """Longer than a cancelled driver takes to close its socket and to end its statements."""
+
+GIVE_BACK_SECONDS = 2.0
+"""A stop waits no longer than this for PostgreSQL; without it the leases run out by themselves."""
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +39,7 @@ class Dispatcher:
         self._tasks: dict[ServerId, list[asyncio.Task[None]]] = {}
         self._feeder = Feeder(context, self._drivers)
         self._renewed = clock.monotonic()
+        self._stopping = math.inf
 
     async def run(self) -> None:
         await self._context.pace.load()
@@ -49,20 +55,39 @@ class Dispatcher:
         """The jobs that are here now, running, waiting on a server or being collected."""
         return [job for driver in self._drivers.values() for job in driver.jobs()]
 
+    def take_no_more(self) -> None:
+        """From now on nothing is claimed; `drain` counts its seconds from here."""
+        self._feeder.stopped = True
+        self._stopping = min(self._stopping, clock.monotonic())
+
     async def drain(self, seconds: float) -> None:
         """Take no more; wait at most `seconds` for what runs; then hand every lease back."""
-        self._feeder.stopped = True
+        self.take_no_more()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(self._stopping + seconds - clock.monotonic(), 0)):
                 while self.jobs():  # noqa: ASYNC110 - many drivers empty themselves; one look in a while is enough
                     await asyncio.sleep(0.05)
 
-    async def leave(self) -> None:
-        """Give the leases back, so that nobody waits for them to run out. Call it when `run` has ended."""
-        await self._context.pace.save()
-        async with self._context.database.transaction() as tx:
-            await store.leave(tx, self._context.me)
+    async def leave(self, ending: Collection[ServerId] = ()) -> None:
+        """Give the leases back, so that nobody waits for them to run out. Call it when `run` has ended.
+
+        Servers in `ending` end with us: their jobs wait again, as if they had not been claimed.
+        """
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await self._context.pace.save()
+                async with self._context.database.transaction() as tx:
+                    await self._give_up(tx, ending)
+                    await store.leave(tx, self._context.me)
+        except AWAY as error:
+            _log.warning("lease.not_given_back", reason=str(error) or "PostgreSQL does not answer")
         self._context.wakeups.publish("fleet")
+
+    async def _give_up(self, tx: Tx, ending: Collection[ServerId]) -> None:
+        for lease in await store.leases(tx, self._context.me):
+            if lease.server.id in ending:
+                for claim in await claims.live(tx, lease.server.id, lease.fence):
+                    await jobs.withdraw(tx, claim)
 
     # Leases ------------------------------------------------------------------------------------
 
@@ -94,9 +119,21 @@ class Dispatcher:
             usable = await store.usable(tx)
             wanted = await store.worth_driving(tx)
             share = math.ceil(wanted / max(await store.dispatchers_alive(tx), 1))
-            held = await store.leases(tx, me)
+            held = [lease.server.id for lease in await store.leases(tx, me)]
+            surplus = self._surplus(held, usable, share)
+            await store.release(tx, me, [server_id for server_id in surplus if not self._busy(server_id)])
             await store.acquire(tx, me, max(share - len(held), 0))
-            return await store.leases(tx, me), usable
+            return await store.leases(tx, me), usable - surplus
+
+    def _surplus(self, held: Sequence[ServerId], usable: set[ServerId], share: int) -> set[ServerId]:
+        """What we hold and should not: servers out of use, or above our share. They get no jobs, then they go."""
+        out_of_use = set(held) - usable
+        rest = sorted(set(held) & usable, key=lambda server_id: (not self._busy(server_id), server_id))
+        return out_of_use | set(rest[share:])
+
+    def _busy(self, server_id: ServerId) -> bool:
+        driver = self._drivers.get(server_id)
+        return driver is not None and bool(driver.jobs())
 
     def _follow(self, group: asyncio.TaskGroup, leases: Collection[Lease], usable: set[ServerId]) -> None:
         """Make the drivers be exactly the leases that we hold."""

@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 GRACE_SECONDS = 3
+START_SECONDS = 30.0
 
 
 class ApiServer(uvicorn.Server):
@@ -32,8 +33,9 @@ class ApiServer(uvicorn.Server):
         await self.serve(sockets=[self._listener])
 
     async def ready(self) -> None:
-        while not self.started:  # noqa: ASYNC110 - uvicorn gives no event for it
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(START_SECONDS):
+            while not self.started:  # noqa: ASYNC110 - uvicorn gives no event for it
+                await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         self.should_exit = True

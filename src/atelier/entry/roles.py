@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 
 import aiohttp
@@ -28,7 +28,7 @@ from atelier.jobs.service import QueueBounds
 from atelier.kit.background import background
 from atelier.kit.database import Database
 from atelier.kit.http.sse import StreamSlots
-from atelier.kit.ids import DispatcherId, new_uuid
+from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.model import Storage
 from atelier.storage.object_store import Credentials
@@ -71,14 +71,18 @@ def storage_of(settings: Settings) -> Storage:
     return open_storage(settings.storage_url or str(settings.state_dir / "files"), credentials)
 
 
-async def register_servers(ground: Foundation, simulated: list[fleet.Named]) -> None:
-    """The servers that the settings name and those simulated now are in the fleet; former ones are not."""
+async def register_servers(ground: Foundation, simulated: list[fleet.Named]) -> list[ServerId]:
+    """The servers that the settings name and those simulated now are in the fleet; former ones are not.
+
+    Gives the ids of the simulated ones.
+    """
     settings = ground.settings
     named = [fleet.Named(url, settings.headers_for(url, fleet.id_from_url(url))) for url in settings.comfyui_urls]
     async with ground.database.transaction() as tx:
-        await fleet.follow_setting(tx, simulated, Origin.SIMULATED)
+        ids = await fleet.follow_setting(tx, simulated, Origin.SIMULATED)
         await fleet.follow_setting(tx, named, Origin.SETTING)
     ground.wakeups.publish("fleet")
+    return ids
 
 
 @contextlib.asynccontextmanager
@@ -123,8 +127,11 @@ def _intake(ground: Foundation) -> Intake:
 
 
 @contextlib.asynccontextmanager
-async def dispatch(ground: Foundation) -> AsyncGenerator[Dispatcher]:
-    """A dispatcher; when the context ends it drains and hands its leases back."""
+async def dispatch(ground: Foundation, *, ending: Collection[ServerId] = ()) -> AsyncGenerator[Dispatcher]:
+    """A dispatcher; when the context ends it drains and hands its leases back.
+
+    Servers in `ending` end with this process: their jobs are not theirs any more, and nobody counts their death.
+    """
     connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
         context = Context(
@@ -138,13 +145,15 @@ async def dispatch(ground: Foundation) -> AsyncGenerator[Dispatcher]:
             pace=Pace(ground.database),
         )
         dispatcher = Dispatcher(context)
-        async with background() as tasks:
-            tasks.start(dispatcher.run())
-            try:
-                yield dispatcher
-            finally:
-                await dispatcher.drain(ground.settings.drain)
-        await dispatcher.leave()
+        try:
+            async with background() as tasks:
+                tasks.start(dispatcher.run())
+                try:
+                    yield dispatcher
+                finally:
+                    await dispatcher.drain(ground.settings.drain)
+        finally:
+            await dispatcher.leave(ending)
 
 
 def dispatch_settings(settings: Settings) -> DispatchSettings:

@@ -20,9 +20,12 @@ async def simulated(settings: Settings, count: int) -> AsyncGenerator[list[Named
     """Start `count` servers on free ports of the loopback. Their files live in the state folder."""
     async with contextlib.AsyncExitStack() as stack:
         started = [await stack.enter_async_context(_one(settings, number)) for number in range(1, count + 1)]
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(_address(process)) for process in started]
-        yield [Named(task.result(), id=f"sim-{number}") for number, task in enumerate(asked, 1)]
+        urls = [await _address(process) for process in started]
+        try:
+            yield [Named(url, id=f"sim-{number}") for number, url in enumerate(urls, 1)]
+        finally:
+            for process in started:
+                _ask_to_end(process)
 
 
 @contextlib.asynccontextmanager
@@ -57,13 +60,18 @@ async def _address(process: asyncio.subprocess.Process) -> str:
         raise SetupFailed("a simulated server did not start: its own words stand above") from error
 
 
+def _ask_to_end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+
+
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
+    _ask_to_end(process)
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await process.wait()
     except TimeoutError:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()

@@ -52,11 +52,12 @@ async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[R
         key = await first_key(settings, opened, secrets.pepper)
         named = await stack.enter_async_context(simulated(settings, _how_many(settings)))
         ground = await stack.enter_async_context(foundation(settings, opened, secrets))
-        await register_servers(ground, named)
+        simulators = await register_servers(ground, named)
         await ground.fleet.refresh()
-        await stack.enter_async_context(dispatch(ground))
+        dispatcher = await stack.enter_async_context(dispatch(ground, ending=simulators))
         await stack.enter_async_context(periodic.running(ground))
         await stack.enter_async_context(api(ground, listener))
+        stack.callback(dispatcher.take_no_more)  # what runs has the time in which the API closes its streams
         await _fleet_known(ground.fleet, announce)
         yield Running(url_of(listener), key, _links(ground.fleet), _checkpoints(ground.fleet))
 
