@@ -214,6 +214,14 @@ async def leave(tx: Tx, me: DispatcherId) -> None:
     await tx.execute("DELETE FROM dispatchers WHERE id = %s", (me,))
 
 
+async def forget_dispatchers(tx: Tx) -> None:
+    """Delete what is left of dispatchers that were killed more than an hour ago and hold nothing."""
+    await tx.execute(
+        """DELETE FROM dispatchers d WHERE expires_at < clock_timestamp() - interval '1 hour'
+           AND NOT EXISTS (SELECT 1 FROM leases WHERE dispatcher_id = d.id)"""
+    )
+
+
 async def run_times(tx: Tx) -> dict[tuple[bytes, ServerId], float]:
     """Measured seconds of a run by graph shape and server, the newest ten thousand."""
     rows = await tx.execute("SELECT shape, server_id, seconds FROM run_times ORDER BY updated_at DESC LIMIT 10000")

@@ -30,6 +30,9 @@ WAIT_SECONDS = 30.0
 RECONNECT_SECONDS = 5.0
 """The pool doubles its pauses between attempts; giving up this early keeps them short, and who asks tries anew."""
 
+KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""Seconds, and milliseconds for the last. Sockets of this machine ignore them."""
+
 FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry")
 """Words of a server that will not change its mind within seconds; libpq gives no SQLSTATE for a connection."""
 
@@ -49,7 +52,7 @@ class Database:
             open=False,
             timeout=WAIT_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
-            kwargs={"prepare_threshold": self._prepare, "application_name": "atelier"},
+            kwargs={"prepare_threshold": self._prepare, "application_name": "atelier", **_alive(url)},
             configure=_configure,
         )
 
@@ -80,7 +83,11 @@ class Database:
     async def connect(self) -> Tx:
         """A connection of its own outside the pool (LISTEN, NOTIFY), at the direct address; the caller closes."""
         return await psycopg.AsyncConnection.connect(
-            self.listen_url, autocommit=True, application_name="atelier-wakeups", connect_timeout=10
+            self.listen_url,
+            autocommit=True,
+            application_name="atelier-wakeups",
+            connect_timeout=10,
+            **_alive(self.listen_url),
         )
 
     async def _first_contact(self) -> None:
@@ -126,6 +133,12 @@ def _hung_up(connection: Tx) -> bool:
     except psycopg.OperationalError:
         return True
     return False
+
+
+def _alive(url: str) -> dict[str, Any]:
+    """How a machine that vanished is noticed within half a minute; what the URL says about it wins."""
+    said = conninfo_to_dict(url)
+    return {name: value for name, value in KEEPALIVE.items() if name not in said}
 
 
 def _without_password(url: str) -> str:

@@ -18,6 +18,8 @@ from atelier.kit.database import Database, Tx
 CHANNEL = "atelier_wakeups"
 BATCH_SECONDS = 0.01
 MAX_PAYLOAD = 200
+SEND_SECONDS = 5.0
+"""A connection that takes longer is given up for a new one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -110,7 +112,8 @@ class Wakeups:
             self._filled.clear()
             topics, self._outbox = self._outbox, {}
             try:
-                await self._notify(connection, topics)
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._notify(connection, topics)
             except BaseException:
                 self._outbox = topics | self._outbox  # a connection that breaks meanwhile loses none
                 self._filled.set()
