@@ -1,5 +1,7 @@
 """A job is read by its owner alone, newest first, page by page."""
 
+from typing import Any
+
 import pytest
 
 from atelier.jobs import service
@@ -12,9 +14,9 @@ from support.yard import Yard, made
 STRANGER = AccountId(new_uuid())
 
 
-async def page(yard: Yard, limit: int = 10, **wanted: object) -> Page:
+async def page(yard: Yard, limit: int = 10, **wanted: Any) -> Page:
     async with yard.database.transaction() as tx:
-        return await service.listing(tx, yard.account_id, limit=limit, **wanted)  # type: ignore[arg-type]
+        return await service.listing(tx, yard.account_id, limit=limit, **wanted)
 
 
 async def place(yard: Yard, positions: Positions, job: Job) -> int | None:

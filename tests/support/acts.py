@@ -133,7 +133,7 @@ class Acts:
         fresh = {server: fence for server, fence in leases.items() if process.leases.get(server) != fence}
         process.leases = leases
         for server, fence in fresh.items():
-            process.claims += await lane.transaction(lambda tx, s=server, f=fence: service.adopt(tx, s, f))  # type: ignore[misc]
+            await self._adopt(lane, process, server, fence)
 
     async def give_back(self, lane: Lane, tape: Tape) -> None:
         process = self._process(tape)
@@ -193,6 +193,9 @@ class Acts:
         await lane.wait_for_turn()
         await self.lapse(self.processes[0])
         await self.beat(lane, Tape(b"\1\2"))
+
+    async def _adopt(self, lane: Lane, process: Process, server: ServerId, fence: int) -> None:
+        process.claims += await lane.transaction(lambda tx: service.adopt(tx, server, fence))
 
     def _process(self, tape: Tape) -> Process:
         return self.processes[tape.choose(2)]
