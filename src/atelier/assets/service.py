@@ -173,7 +173,11 @@ async def address(storage: Storage, asset: Asset, *, ttl: dt.timedelta) -> str |
 
 
 async def _keep(database: Database, storage: Storage, body: Spooled) -> Received:
-    """Announce, then write: a blob's row stands before its bytes, so no bytes are ever stored unknown."""
+    """Announce, then write: a blob's row stands before its bytes, so no bytes are stored unknown.
+
+    Only PostgreSQL's own death within the next half second can forget the announcement: then bytes may lie in the
+    storage that nothing names.
+    """
     async with database.autocommit() as tx:
         blob, new = await records.announce(tx, body.hash, body.size, sniff(body.head))
     if new or await storage.head(blob.key) != body.size:

@@ -231,10 +231,13 @@ async def withdraw(tx: Tx, claim: Claim) -> bool:
     return True
 
 
-async def succeed(database: Database, claim: Claim, outputs: Sequence[Made]) -> bool:
-    """The end of a good job: attempt, outputs, capture and terminal event in one statement of its own."""
+async def succeed(database: Database, claim: Claim, outputs: Sequence[Made], ran: float = 0.0) -> bool:
+    """The end of a good job: attempt, outputs, capture and terminal event in one statement of its own.
+
+    `ran`: seconds since it began, for a run so short that its start was never written down.
+    """
     async with database.autocommit() as connection:
-        return await attempts.succeed(connection, claim, outputs)
+        return await attempts.succeed(connection, claim, outputs, ran)
 
 
 class Positions:

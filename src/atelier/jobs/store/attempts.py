@@ -39,12 +39,13 @@ WITH locked AS (
     SELECT id FROM jobs WHERE id = %(job)s AND state IN ('claimed', 'running') FOR UPDATE
 ), attempt AS (
     UPDATE attempts SET state = 'ended', outcome = 'succeeded', ended_at = now(),
-                        started_at = coalesce(started_at, now())
+                        started_at = coalesce(started_at, now() - make_interval(secs => %(ran)s))
     FROM locked
     WHERE job_id = locked.id AND number = %(number)s AND fence = %(fence)s AND attempts.state <> 'ended'
     RETURNING job_id
 ), job AS (
-    UPDATE jobs j SET state = 'succeeded', finished_at = now(), started_at = coalesce(j.started_at, now()),
+    UPDATE jobs j SET state = 'succeeded', finished_at = now(), started_at = coalesce(
+                          j.started_at, greatest(now() - make_interval(secs => %(ran)s), j.created_at)),
                       event_seq = j.event_seq + %(count)s + 1
     FROM attempt a WHERE j.id = a.job_id
     RETURNING j.id, j.account_id, j.event_seq, j.keep_until, (j.created_at AT TIME ZONE 'UTC')::date AS day
@@ -132,13 +133,13 @@ async def running(tx: Tx, claim: Claim) -> bool:
     return rows.rowcount == 1
 
 
-async def succeed(tx: Tx, claim: Claim, outputs: Sequence[Made]) -> bool:
-    """End attempt and job with their outputs.
+async def succeed(tx: Tx, claim: Claim, outputs: Sequence[Made], ran: float = 0.0) -> bool:
+    """End attempt and job with their outputs; where its start was not written down, it began `ran` seconds ago.
 
     False, and nothing written, when the attempt is not ours any more or the job is being canceled.
     """
     made = [_made(output, ordinal) for ordinal, output in enumerate(outputs, 1)]
-    rows = await tx.execute(_SUCCEED, {**_key(claim), "count": len(made), "outputs": json.dumps(made)})
+    rows = await tx.execute(_SUCCEED, {**_key(claim), "count": len(made), "outputs": json.dumps(made), "ran": ran})
     return await rows.fetchone() is not None
 
 
