@@ -40,21 +40,24 @@ class Apart:
 
 
 @contextlib.asynccontextmanager
-async def apart(folder: Path, database: Database, database_url: str) -> AsyncGenerator[Apart]:
+async def apart(folder: Path, database: Database, database_url: str, **settings: str) -> AsyncGenerator[Apart]:
+    """Settings are written without ATELIER_."""
     key = await _key(database)
     port = free_port()
-    async with processes(folder, database_url, SETTINGS) as fleet:
+    async with processes(folder, database_url, SETTINGS | settings) as fleet:
         async with asyncio.TaskGroup() as group:
             sims = [group.create_task(fleet.simulator(name, step_seconds=0.02)) for name in ("sim-1", "sim-2")]
-            group.create_task(_api(fleet, port))
+            group.create_task(serve(fleet, "api", port))
         await fleet.start("dispatcher", "dispatch", "--comfyui", ",".join(sim.result() for sim in sims))
         await fleet.line("dispatcher")
         yield Apart(f"http://127.0.0.1:{port}", key, fleet)
 
 
-async def _api(fleet: Fleet, port: int) -> None:
-    await fleet.start("api", "serve", "--port", str(port))
-    await fleet.line("api")
+async def serve(fleet: Fleet, name: str, port: int) -> str:
+    """One more API process. Gives its address."""
+    await fleet.start(name, "serve", "--port", str(port))
+    await fleet.line(name)
+    return f"http://127.0.0.1:{port}"
 
 
 async def _key(database: Database) -> str:
