@@ -138,4 +138,4 @@ def test_the_first_two_commands_of_the_readme_do_everything() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_in_the_pages_is_python(page: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        assert compile(block, str(page), "exec")
+        assert compile(block, str(page), "exec").co_filename == str(page)
