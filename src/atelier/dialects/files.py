@@ -18,6 +18,7 @@ from atelier.kit.http.problems import Problem
 from atelier.kit.http.ranges import Slice, Unsatisfiable, Whole, parse_range
 from atelier.kit.http.streamed import Streamed, copying
 from atelier.kit.ids import AssetId, parse_uuid
+from atelier.storage.model import CHUNK_BYTES
 
 STORAGE_LINK = dt.timedelta(hours=1)
 
@@ -91,7 +92,10 @@ async def _bytes(services: Services, asset: Asset, part: Slice | None) -> Respon
     }
     if part is not None:
         headers["Content-Range"] = part.content_range(asset.size)
-    return Streamed(copying(body.chunks), 206 if part else 200, headers)
+    status = 206 if part else 200
+    if body.size <= CHUNK_BYTES:
+        return Response(b"".join([chunk async for chunk in body.chunks]), status, headers)
+    return Streamed(copying(body.chunks), status, headers)
 
 
 def _behind_the_end(asset: Asset) -> Response:

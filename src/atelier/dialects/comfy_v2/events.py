@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,9 @@ class JobFeed:
         self._account = call.caller.account_id
         self._speller = speller
         self._id = job_id
+        self._heard = contextlib.ExitStack()
+        self._woken = self._heard.enter_context(call.services.wakeups.subscribe(f"job:{job_id}"))
+        self._job: Job | None = None
         self._began = clock.monotonic()
         self._emitted_at = self._began
         self._watched_at: float | None = None
@@ -38,27 +42,39 @@ class JobFeed:
         self._progress: Progress | None = None
         self._preview = 0
 
-    async def run(self, emit: Emit) -> None:
-        """Emit until the job has ended."""
-        with self._services.wakeups.subscribe(f"job:{self._id}") as subscription:
-            while not await self._turn(emit):
-                await subscription.wait(self._patience())
+    async def open(self) -> None:
+        """Read the job. Raises JobNotFound. Whatever happens to it from here on is heard."""
+        with contextlib.ExitStack() as unless_read:
+            unless_read.push(self._heard)
+            async with self._services.database.autocommit() as tx:
+                self._job = await jobs.read(tx, self._account, self._id)
+            unless_read.pop_all()
+
+    async def run(self, emit: Emit) -> bytes:
+        """Emit until the job has ended; its last words are given."""
+        with self._heard:
+            while (last := await self._turn(emit)) is None:
+                await self._woken.wait(self._patience())
                 if clock.monotonic() - self._emitted_at > self._services.keepalive:
                     await self._send(emit, [KEEPALIVE])
+        return last
 
-    async def _turn(self, emit: Emit) -> bool:
-        """Read and emit once. True when the job has ended."""
+    async def _turn(self, emit: Emit) -> bytes | None:
+        """Read and emit once. The last words when the job has ended."""
         watched = False
         async with self._services.database.autocommit() as tx:
-            job = await jobs.read(tx, self._account, self._id)
+            job = self._job or await jobs.read(tx, self._account, self._id)
+            self._job = None
             news = await self._news(tx, job)
             if job.state is JobState.RUNNING and self._wants_previews():
                 news += await self._previews(tx)
                 watched = await self._watch(tx)
         if watched:
             self._services.wakeups.publish("watch")
+        if job.state.terminal:
+            return b"".join(news)
         await self._send(emit, news)
-        return job.state.terminal
+        return None
 
     async def _news(self, tx: Tx, job: Job) -> list[bytes]:
         news: list[bytes] = []

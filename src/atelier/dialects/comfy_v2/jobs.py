@@ -126,9 +126,8 @@ async def stream_events(job_id: JobIdText, call: Known) -> Response:
     """Server-sent events `status`, `progress`, `preview`, `output` and `log` until the terminal status."""
     services = call.services
     services.streams.check(call.caller.account_id)
-    async with services.database.autocommit() as tx:
-        job = await jobs.read(tx, call.caller.account_id, _id(job_id))
-    feed = JobFeed(call, _speller(call), job.id)
+    feed = JobFeed(call, _speller(call), _id(job_id))
+    await feed.open()
     return EventStream(feed.run, services.closing, services.streams.held(call.caller.account_id))
 
 

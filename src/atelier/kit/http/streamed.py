@@ -11,7 +11,8 @@ from starlette.types import Receive, Scope, Send
 Emit = Callable[[bytes], Awaitable[None]]
 """Sends bytes of the body; waits while the client does not read."""
 
-Source = Callable[[Emit], Awaitable[None]]
+Source = Callable[[Emit], Awaitable[bytes]]
+"""Emits the body and gives its last piece, which leaves together with the end."""
 
 
 class Streamed(Response):
@@ -32,6 +33,7 @@ class Streamed(Response):
         if not self.headers["content-length"]:
             del self.headers["content-length"]
         self._source = source
+        self._last = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -40,22 +42,23 @@ class Streamed(Response):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
         await self.run(emit, receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": self._last, "more_body": False})
 
     async def run(self, emit: Emit, receive: Receive) -> None:
         await until_first(self.work(emit), gone(receive))
 
     async def work(self, emit: Emit) -> None:
-        await self._source(emit)
+        self._last = await self._source(emit)
 
 
 def copying(chunks: AsyncIterator[bytes]) -> Source:
     """A source that sends `chunks` and closes them, also when it is stopped."""
 
-    async def copy(emit: Emit) -> None:
+    async def copy(emit: Emit) -> bytes:
         async with _closed(chunks):
             async for chunk in chunks:
                 await emit(chunk)
+        return b""
 
     return copy
 
