@@ -72,8 +72,14 @@ def _install(node: Path, npm: list[str], folder: Path) -> None:
         except subprocess.TimeoutExpired:
             _cannot(f"npm did not install @comfyorg/sdk within {INSTALL_SECONDS} s")
         if done.returncode:
-            _cannot(f"npm could not install @comfyorg/sdk from its registry: {done.stderr.strip()[-600:]}")
+            _cannot(f"npm could not install @comfyorg/sdk from its registry: {_first_words(done.stderr)}")
         _keep(Path(made), folder)
+
+
+def _first_words(said: str) -> str:
+    """What npm says first of an error; the rest are its own insides."""
+    errors = [line.removeprefix("npm error ") for line in said.splitlines() if line.startswith("npm error ")]
+    return ", ".join(errors[:3]) or said.strip()[-200:] or "it said nothing"
 
 
 def _keep(made: Path, folder: Path) -> None:

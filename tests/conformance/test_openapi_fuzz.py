@@ -8,7 +8,7 @@ import pytest
 
 from conformance.installation import Installation, environment
 
-SECONDS = 45
+SECONDS = 35
 HERE = Path(__file__).parent
 
 
