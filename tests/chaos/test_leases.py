@@ -1,0 +1,120 @@
+"""Dispatchers that freeze, leave or die: whoever takes over goes on, and nothing of the former one counts."""
+
+import asyncio
+import signal
+from typing import Any, LiteralString
+
+from atelier.jobs.model import JobState
+from atelier.simulator.config import SimulatorConfig
+from support.fault_proxy import fault_proxy
+from support.fleet import Ground, sampled, simulator
+from support.processes import Fleet
+from support.promises import assert_empties, assert_nothing_drawn_twice, assert_promises, control, eventually, rows
+
+SLOW = SimulatorConfig(control=True, step_seconds=0.03)
+
+
+async def dispatcher(fleet: Fleet, name: str) -> None:
+    await fleet.start(name, "dispatch")
+    await fleet.line(name)
+
+
+async def until(ground: Ground, query: LiteralString, wanted: Any) -> None:
+    """Until the first column of the rows is `wanted`."""
+
+    async def so() -> bool:
+        return bool([row[0] for row in await rows(ground.database, query)] == wanted)
+
+    await eventually(so)
+
+
+async def fence(ground: Ground) -> int:
+    return int((await rows(ground.database, "SELECT fence FROM leases"))[0][0])
+
+
+async def test_a_frozen_dispatcher_that_wakes_changes_nothing(ground: Ground, fleet: Fleet) -> None:
+    async with simulator(SLOW) as url:
+        await ground.add_server(url, "sim-1")
+        await dispatcher(fleet, "first")
+        await ground.known(1)
+        jobs = [await ground.submit(sampled(seed, steps=20)) for seed in range(8)]
+        await ground.began(jobs[0].id)
+        before = await fence(ground)
+
+        fleet.stop("first")
+        await dispatcher(fleet, "second")
+        await until(ground, "SELECT fence FROM leases", [before + 1])
+        fleet.go_on("first")
+        for job in jobs:
+            await ground.ended(job.id)
+
+        await assert_promises(ground.database, len(jobs))
+        await assert_nothing_drawn_twice(ground.http, url)
+        assert await fence(ground) == before + 1
+
+
+async def test_a_prompt_that_arrives_after_its_lease_is_stopped(ground: Ground, fleet: Fleet) -> None:
+    async with simulator(SLOW) as real, fault_proxy(real) as proxy:
+        await ground.add_server(proxy.url, "sim-1")
+        await dispatcher(fleet, "first")
+        await ground.known(1)
+        proxy.on("hold", b"POST /prompt")
+        job = await ground.submit(sampled(1, steps=150))
+        await eventually(proxy.has_met)
+
+        fleet.stop("first")
+        await dispatcher(fleet, "second")
+        await until(ground, "SELECT number FROM attempts WHERE state = 'running'", [2])
+        proxy.released.set()
+        fleet.go_on("first")
+        ended = await ground.ended(job.id)
+
+        assert ended.state == JobState.SUCCEEDED
+        await assert_promises(ground.database, 1)
+        await assert_nothing_drawn_twice(ground.http, real)
+        await assert_empties(ground.http, real)
+        assert len((await control(ground.http, real))["executions"]) == 1, "the late prompt was run"
+
+
+async def test_two_dispatchers_share_the_servers_and_one_takes_all_when_the_other_dies(
+    ground: Ground, fleet: Fleet
+) -> None:
+    async with simulator(SLOW) as one, simulator(SLOW) as two:
+        await ground.add_server(one, "sim-1")
+        await ground.add_server(two, "sim-2")
+        await dispatcher(fleet, "first")
+        await ground.known(2)
+        await dispatcher(fleet, "second")
+        await until(ground, "SELECT count(DISTINCT dispatcher_id) FROM leases", [2])
+
+        jobs = [await ground.submit(sampled(seed, steps=20)) for seed in range(12)]
+        await ground.began(jobs[1].id)
+        await fleet.kill("first")
+        for job in jobs:
+            await ground.ended(job.id)
+
+        await assert_promises(ground.database, len(jobs))
+        await assert_nothing_drawn_twice(ground.http, one, two)
+        await until(ground, "SELECT count(DISTINCT dispatcher_id) FROM leases", [1])
+
+
+async def test_a_dispatcher_that_is_told_to_stop_hands_over_at_once(ground: Ground, fleet: Fleet) -> None:
+    async with simulator(SLOW) as url:
+        await ground.add_server(url, "sim-1")
+        await dispatcher(fleet, "first")
+        await ground.known(1)
+        job = await ground.began((await ground.submit(sampled(steps=150))).id)
+
+        fleet.processes["first"].send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            code = await fleet.processes["first"].wait()
+        holders = await rows(ground.database, "SELECT dispatcher_id FROM leases")
+        await dispatcher(fleet, "second")
+        ended = await ground.ended(job.id)
+
+        assert code == 0
+        assert holders == [(None,)]
+        assert (ended.state, ended.tries) == (JobState.SUCCEEDED, 0)
+        assert await rows(ground.database, "SELECT dispatcher_losses FROM jobs") == [(0,)]
+        await assert_promises(ground.database, 1)
+        await assert_nothing_drawn_twice(ground.http, url)
