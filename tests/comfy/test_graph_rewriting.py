@@ -76,6 +76,7 @@ def test_a_prefix_that_a_server_would_make_a_text_of_is_one(wanted: Any, kept: s
         ("", "ComfyUI"),
         ("..", "ComfyUI"),
         ("///", "ComfyUI"),
+        ("line\nbreak\u202e", "line_break_"),
     ],
 )
 def test_a_prefix_cannot_leave_its_folder(wanted: str, kept: str) -> None:

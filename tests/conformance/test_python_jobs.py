@@ -46,7 +46,7 @@ def test_events_tell_everything_and_the_terminal_status_last(comfy: Comfy) -> No
     seen = list(job.events())
 
     kinds = [type(event) for event in seen]
-    statuses = [event.status for event in seen if isinstance(event, StatusChange)]
+    statuses = list(dict.fromkeys(event.status for event in seen if isinstance(event, StatusChange)))
     values = [event.value for event in seen if isinstance(event, Progress)]
     previews = [event for event in seen if isinstance(event, Preview)]
     assert statuses in (["queued", "running", "succeeded"], ["running", "succeeded"])
@@ -152,6 +152,16 @@ def test_a_key_works_once_and_makes_one_job(comfy: Comfy) -> None:
 
     assert caught.value.http_status == 422
     assert len(list(comfy.list_jobs(metadata={"batch": batch}))) == 1
+
+
+@pytest.mark.parametrize("prefix", ["line\nbreak", 'a "quoted" name', "snow ☃ man", "deep/er/ü", "../../out", ""])
+def test_a_picture_comes_back_whatever_name_was_asked_for(comfy: Comfy, prefix: str) -> None:
+    workflow = graphs.quick()
+    workflow.set_input("2", "filename_prefix", prefix)
+
+    job = comfy.run(workflow, timeout=60)
+
+    assert job.outputs[0].to_bytes().startswith(b"\x89PNG")
 
 
 def test_a_partner_key_is_accepted_and_never_shown(comfy: Comfy) -> None:

@@ -1,5 +1,6 @@
 """The official Python SDK, unmodified: every refusal is the exception that users catch, and nothing is kept."""
 
+import time
 import uuid
 from collections.abc import Generator
 from typing import Any
@@ -178,8 +179,6 @@ def test_a_wrong_a_missing_and_a_revoked_key_are_unauthorized(
 
 def _until_unauthorized(key: str) -> None:
     """Within seconds: processes remember a key for a moment."""
-    import time
-
     with Comfy(api_key=key) as client:
         for _ in range(100):
             try:

@@ -97,8 +97,13 @@ def _under(node: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def tame(wanted: str) -> str:
-    """A relative path without `..`, drives and backslashes; "ComfyUI" when nothing is left."""
-    parts = _DRIVE.sub("", wanted.strip()).replace("\\", "/").split("/")
+    """A relative path without `..`, drives and backslashes; "ComfyUI" when nothing is left.
+
+    What cannot be printed becomes `_`: a server repeats the name in a header of /view, where a line break ends the
+    connection without an answer.
+    """
+    wanted = "".join(char if char.isprintable() else "_" for char in wanted.strip())
+    parts = _DRIVE.sub("", wanted).replace("\\", "/").split("/")
     kept = [part.strip() for part in parts if part.strip() not in {"", ".", ".."}]
     tail = "/" if wanted.endswith("/") and kept else ""
     return "/".join(kept) + tail if kept else "ComfyUI"
