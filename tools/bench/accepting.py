@@ -43,7 +43,7 @@ async def accepted(
     async def client(atelier: Atelier) -> None:
         while (began := time.perf_counter()) < until:
             try:
-                await atelier.submit(graphs.fast())
+                await atelier.submit(graphs.plain())
             except WronglyEnded as error:
                 result.wrong.append(str(error))
             else:

@@ -63,26 +63,36 @@ async def measure(plan: Plan, say: Say) -> Measured:
     with tempfile.TemporaryDirectory(prefix="atelier-bench-") as name:
         folder = Path(name)
         await asyncio.to_thread(folder.chmod, 0o755)  # PostgreSQL may have to run as another user than root
-        state = folder / "state"
-        async with contextlib.AsyncExitStack() as stack:
-            say("starting two servers and the product")
-            stage = await stack.enter_async_context(_stage(plan, say, folder, state, measured))
-            await _one_at_a_time(stage)
-            await _many_at_once(stage, "fast", graphs.fast, plan.fast)
-            await _many_at_once(stage, "sampled", graphs.sampled, plan.sampled)
-            say("the official SDK")
-            run, events = await sdk.asked(stage.atelier, plan.sdk)
-            measured.results |= {"sdk run": run, "sdk events": events}
-            measured.memory = stage.usage.memory()
+        state = folder / "instant"
+        say("starting two servers and the product")
+        async with _stage(plan, say, state, 0.0, measured) as stage:
+            await _instant(stage)
+        say("starting two slower servers and the product")
+        async with _stage(plan, say, folder / "stepped", plan.step_seconds, measured) as stage:
+            await _many_at_once(stage, "stepped", graphs.small, plan.stepped, max(plan.rounds // 2, 1))
         await _accepting(plan, say, state, measured)
     return measured
 
 
+async def _instant(stage: Stage) -> None:
+    """Everything that is measured with servers whose steps take no time."""
+    plan = stage.plan
+    await _one_at_a_time(stage)
+    await _many_at_once(stage, "plain", graphs.plain, plan.plain, plan.rounds)
+    stage.measured.memory = stage.usage.memory()
+    await _many_at_once(stage, "instant", graphs.usual, plan.instant, max(plan.rounds // 2, 1))
+    stage.say("the official SDK")
+    run, events = await sdk.asked(stage.atelier, plan.sdk)
+    stage.measured.results |= {"sdk run": run, "sdk events": events}
+
+
 @contextlib.asynccontextmanager
-async def _stage(plan: Plan, say: Say, folder: Path, state: Path, measured: Measured) -> AsyncGenerator[Stage]:
+async def _stage(
+    plan: Plan, say: Say, state: Path, step_seconds: float, measured: Measured
+) -> AsyncGenerator[Stage]:
     async with contextlib.AsyncExitStack() as stack:
         servers = [
-            await stack.enter_async_context(processes.server(folder / f"server-{number}", plan.step_seconds))
+            await stack.enter_async_context(processes.server(state.with_suffix(f".{number}"), step_seconds))
             for number in (1, 2)
         ]
         product = await stack.enter_async_context(processes.product(state, servers))
@@ -97,7 +107,7 @@ async def _stage(plan: Plan, say: Say, folder: Path, state: Path, measured: Meas
 async def _warm_up(stage: Stage) -> None:
     """Connections, prepared statements, caches and measured run times; none of it is counted."""
     counted, stage.measured = stage.measured, Measured()
-    for make, count in ((graphs.fast, stage.plan.warm_up), (graphs.sampled, 8)):
+    for make, count in ((graphs.plain, stage.plan.warm_up), (graphs.usual, 8), (graphs.small, 8)):
         await stage.directly("warm", make, count, 4)
         await stage.through("warm", stage.atelier.by_polling, make, count, 4)
         await stage.through("warm", stage.atelier.by_events, make, count, 4)
@@ -108,14 +118,13 @@ async def _one_at_a_time(stage: Stage) -> None:
     plan, atelier = stage.plan, stage.atelier
     for number in range(plan.rounds):
         stage.say(f"one job at a time, round {number + 1} of {plan.rounds}")
-        await stage.directly("single direct", graphs.fast, plan.singles, 1)
-        await stage.through("single polled", atelier.by_polling, graphs.fast, plan.singles, 1)
-        await stage.through("single events", atelier.by_events, graphs.fast, plan.singles, 1)
+        await stage.directly("single direct", graphs.plain, plan.singles, 1)
+        await stage.through("single polled", atelier.by_polling, graphs.plain, plan.singles, 1)
+        await stage.through("single events", atelier.by_events, graphs.plain, plan.singles, 1)
 
 
-async def _many_at_once(stage: Stage, name: str, make: Callable[[], Graph], count: int) -> None:
+async def _many_at_once(stage: Stage, name: str, make: Callable[[], Graph], count: int, rounds: int) -> None:
     plan, atelier = stage.plan, stage.atelier
-    rounds = plan.rounds if name == "fast" else max(plan.rounds // 2, 1)
     for number in range(rounds):
         stage.say(f"{plan.in_flight} {name} jobs in flight, round {number + 1} of {rounds}")
         await stage.directly(f"{name} direct", make, count, plan.in_flight)

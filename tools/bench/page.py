@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tools.bench.report import ROOT, Row, cost_rows, rows
+from tools.bench.report import CPU_TITLE, ROOT, Row, cost_rows, rows
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -23,7 +23,7 @@ def spelled(found: Mapping[str, Any]) -> str:
     parts = (
         f"Measured {found['date']} at {found['commit']}, {kind}, on {found['machine']['words']}. {versions}.",
         _table(("", "directly", "through Atelier", "aim"), rows(found)),
-        _table(("CPU per job, 16 in flight, no step", "directly", "through Atelier", "memory"), cost_rows(found)),
+        _table((CPU_TITLE, "directly", "through Atelier", "memory"), cost_rows(found)),
     )
     return "\n\n".join(parts)
 
