@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atelier.fleet.model import Slot, SlotKind, Waiting
-from atelier.fleet.policy import assign, expected_rest, may_place_ahead
+from atelier.fleet.policy import assign, assign_behind, expected_rest, may_place_ahead, runs_video
 from atelier.kit.ids import JobId, ServerId, new_uuid
 
 A, B = ServerId("a"), ServerId("b")
@@ -151,3 +151,26 @@ def test_the_order_in_which_things_are_told_does_not_matter(
     random.shuffle(shuffled_jobs)
 
     assert assign(slots, jobs, satisfies) == assign(shuffled_slots, shuffled_jobs, satisfies)
+
+
+def test_behind_a_short_job_on_an_idle_server_the_next_one_is_placed_at_once() -> None:
+    first, second = waiting(1), waiting(2)
+    placed = assign([slot(A)], [first, second], everything)
+
+    [behind] = assign_behind(placed, [first, second], everything, lambda _: 0.2)
+
+    assert behind.job_id == second.job_id
+    assert behind.slot == slot(A, rest=0.2)
+
+
+def test_nothing_is_placed_behind_what_is_not_known_to_be_short_or_waits_itself() -> None:
+    first, second, third = waiting(1), waiting(2), waiting(3)
+    jobs = [first, second, third]
+
+    assert assign_behind(assign([slot(A)], jobs, everything), jobs, everything, lambda _: None) == []
+    assert assign_behind(assign([slot(A, rest=0.2)], jobs, everything), jobs, everything, lambda _: 0.2) == []
+
+
+def test_moving_pictures_are_known_by_their_nodes() -> None:
+    assert runs_video(["KSampler", "SaveAnimatedWEBP"])
+    assert not runs_video(["KSampler", "SaveImage"])

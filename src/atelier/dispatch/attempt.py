@@ -77,6 +77,10 @@ class Attempt:
         self.cancel_asked = claim.canceling
         self.withdraw_asked = False
         self.submitted = adopted
+        self.behind: Attempt | None = None
+        self.sent = asyncio.Event()
+        if adopted:
+            self.sent.set()
         self.timed_out = False
         self.started_at: float | None = None
         self.ended_at: float | None = None
@@ -152,9 +156,13 @@ class Attempt:
     async def run(self) -> End | None:
         """Bring the prompt to the server and watch it to its end; None when it was canceled before that."""
         if not self.submitted:
-            if self.cancel_asked:
-                return None
-            refused = await self._submit()
+            try:
+                if self.cancel_asked:
+                    return None
+                refused = await self._submit()
+            finally:
+                self.sent.set()
+                self.behind = None  # else each prompt would keep all those before it in memory
             if refused is not None:
                 return refused
         return await self._watch()
@@ -171,6 +179,8 @@ class Attempt:
             return NotPlaced(refusal.message, Cause.STORAGE)
         except (ComfyError, Refusal, OSError) as error:
             return NotPlaced(str(error))
+        if self.behind is not None:
+            await self.behind.sent.wait()  # as long as its own uploads and submit may take, which are bounded
         return await self._post(placed)
 
     async def _post(self, placed: dict[str, Any]) -> Rejected | NotSent | None:

@@ -33,8 +33,6 @@ ADOPT_SECONDS = 60.0
 START_TOLD_AFTER = 0.1
 """A run this short (seconds) costs one statement and one wake-up of all who listen less."""
 
-_VIDEO = ("video", "animat", "svd_", "ltxv", "wanimage")
-
 _log = structlog.get_logger(__name__)
 
 
@@ -207,6 +205,7 @@ class Driver:
         if self._group is None or attempt.prompt_id in self._attempts:
             return
         self._attempts[attempt.prompt_id] = attempt
+        attempt.behind = self._on_server[-1] if self._on_server else None
         self._on_server.append(attempt)
         self._group.create_task(self._live(attempt))
 
@@ -259,8 +258,7 @@ class Driver:
         return len(self._attempts) - len(self._on_server) >= self.settings.collect_at_once
 
     def _runs_video(self) -> bool:
-        graph = self._on_server[0].graph
-        return any(word in str(node["class_type"]).lower() for node in graph.values() for word in _VIDEO)
+        return policy.runs_video(str(node["class_type"]) for node in self._on_server[0].graph.values())
 
     # The socket --------------------------------------------------------------------------------
 

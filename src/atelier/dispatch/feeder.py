@@ -79,11 +79,24 @@ class Feeder:
             await self._make_way()
             return False
         heads = await self._heads(list({slot.server_id for slot in slots}))
-        placements = policy.assign(slots, [_waiting(head) for head in heads.values()], self._satisfies)
+        waiting = [_waiting(head) for head in heads.values()]
+        placements = policy.assign(slots, waiting, self._satisfies)
         if not placements:
             self._take_back(slots)
             return False
+
+        def short(first: Placement) -> float | None:
+            return self._short(heads[first.job_id], first.slot.server_id)
+
+        placements += policy.assign_behind(placements, waiting, self._satisfies, short)
         return await self._claim(heads, placements)
+
+    def _short(self, head: Head, server_id: ServerId) -> float | None:
+        """Seconds that this job will run there, if another may be placed behind it at once."""
+        expected = self._context.pace.expected(head.shape, server_id)
+        requirement = self._requirements.get(head.requirement_id)
+        video = requirement is None or policy.runs_video(requirement.classes)
+        return expected if policy.may_place_ahead(expected, video=video) else None
 
     async def _heads(self, servers: list[ServerId]) -> dict[JobId, Head]:
         """What waits first for any of these servers, by job."""
@@ -110,7 +123,8 @@ class Feeder:
             for driver in self._drivers.values():
                 driver.adopt_soon()
             raise
-        for claim in taken:
+        order = {wish.job_id: place for place, wish in enumerate(wishes)}
+        for claim in sorted(taken, key=lambda claim: order[claim.job_id]):
             self._start(claim)
         return bool(taken)
 

@@ -3,13 +3,16 @@
 Today's policy: class first, then age; any server that satisfies the job's requirement set, idle ones first.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 
 from atelier.fleet.model import Placement, Slot, SlotKind, Waiting
 from atelier.kit.ids import ServerId
 
 Satisfies = Callable[[ServerId, int], bool]
 """Whether this server satisfies the requirement set of this id."""
+
+_VIDEO = ("video", "animat", "svd_", "ltxv", "wanimage")
 
 AHEAD_WITHIN = 3.0
 """A second prompt is placed ahead only when the running one's expected rest is shorter than this (seconds)."""
@@ -30,6 +33,31 @@ def assign(slots: Sequence[Slot], waiting: Sequence[Waiting], satisfies: Satisfi
         if not free:
             break
     return placements
+
+
+def assign_behind(
+    first: Sequence[Placement],
+    waiting: Sequence[Waiting],
+    satisfies: Satisfies,
+    short: Callable[[Placement], float | None],
+) -> list[Placement]:
+    """One more job behind each that has just been given to an idle server.
+
+    `short` gives the seconds that such a job will run, or None where nothing may be placed behind it.
+    """
+    taken = {placement.job_id for placement in first}
+    idle = [placement for placement in first if placement.slot.kind is SlotKind.IDLE]
+    behind = [
+        dataclasses.replace(placement.slot, kind=SlotKind.AHEAD, rest=rest)
+        for placement in idle
+        if (rest := short(placement)) is not None
+    ]
+    return assign(behind, [job for job in waiting if job.job_id not in taken], satisfies)
+
+
+def runs_video(classes: Iterable[str]) -> bool:
+    """Whether these node classes make moving pictures: their run times say little about the next run."""
+    return any(word in name.lower() for name in classes for word in _VIDEO)
 
 
 def may_place_ahead(rest: float | None, *, video: bool) -> bool:
