@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 MAX_TRACEBACK = 20_000
-FETCHES = 10
+FETCHES = 5
 """How often a server that lives may break off the download of one run's outputs."""
 
 

@@ -1,0 +1,131 @@
+"""Trouble that nobody names: lost answers, endless lists, files that never arrive; nothing waits for ever."""
+
+import dataclasses
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+from atelier.comfy.client import Timeouts
+from atelier.fleet import service as fleet
+from atelier.jobs.model import JobState
+from atelier.kit.background import background
+from atelier.kit.ids import ServerId
+from atelier.simulator.config import SimulatorConfig
+from support.fault_proxy import fault_proxy
+from support.fleet import Ground, picture, sampled, simulator
+from support.postgres import opened
+from support.promises import assert_nothing_drawn_twice, assert_promises, eventually, rows
+
+from .test_media import inverted, red, stored
+
+SLOW = SimulatorConfig(control=True, step_seconds=0.05)
+FAST = SimulatorConfig(control=True)
+
+
+def socket_of(database_url: str) -> tuple[str, str]:
+    """The Unix socket's folder and the name of its file."""
+    parts = urlsplit(database_url)
+    folder = parse_qs(parts.query)["host"][0]
+    return folder, f".s.PGSQL.{parts.port or 5432}"
+
+
+async def test_a_claim_whose_answer_was_lost_is_run(ground: Ground, database_url: str, tmp_path: Path) -> None:
+    folder, name = socket_of(database_url)
+    async with (
+        simulator(FAST) as url,
+        fault_proxy(f"{folder}/{name}", tmp_path / name) as proxy,
+        opened(database_url.replace(quote(folder, safe=""), quote(str(tmp_path), safe=""))) as broken,
+        background() as tasks,
+    ):
+        await ground.add_server(url, "sim-1")
+        tasks.start(dataclasses.replace(ground, database=broken).dispatcher().run())
+        await ground.known(1)
+        proxy.on("cut_after", b"INSERT INTO attempts (job_id")
+
+        job = await ground.ended((await ground.submit(picture())).id)
+
+        assert proxy.met == 1
+        assert job.state is JobState.SUCCEEDED
+        await assert_promises(ground.database, 1)
+
+
+async def test_a_list_of_nodes_that_never_comes_costs_no_job_that_runs(ground: Ground) -> None:
+    async with simulator(SLOW) as real, fault_proxy(real) as proxy:
+        await ground.add_server(proxy.url, "sim-1")
+        ground.tasks.start(ground.dispatcher(lost_after=0.5, timeouts=Timeouts(connect=1, read=0.5)).run())
+        await ground.known(1)
+        job = await ground.began((await ground.submit(sampled(steps=60))).id)
+
+        proxy.on("hold", b"GET /object_info", times=100)
+        async with ground.http.post(f"{real}/control/fault", json={"fault": "drop_socket"}) as reply:
+            assert reply.status == 200
+        await eventually(proxy.has_met)
+        ended = await ground.ended(job.id)
+
+        assert (ended.state, ended.tries) == (JobState.SUCCEEDED, 0)
+        await assert_nothing_drawn_twice(ground.http, real)
+
+
+async def test_an_input_that_is_cut_off_again_and_again_ends_its_job(ground: Ground) -> None:
+    asset_id = await stored(ground, red())
+    async with simulator(FAST) as real, fault_proxy(real) as proxy:
+        await ground.add_server(proxy.url, "sim-1")
+        ground.tasks.start(ground.dispatcher().run())
+        await ground.known(1)
+        proxy.on("cut_before", b"POST /upload/image", times=1_000)
+
+        job = await ground.ended((await ground.submit(inverted(asset_id))).id, 60)
+
+        assert job.state is JobState.FAILED
+        assert job.error is not None
+        assert job.error.code == "server_lost"
+        assert proxy.met <= 6
+        await assert_promises(ground.database, 1, states=["failed"])
+
+
+async def test_an_output_that_is_cut_off_again_and_again_is_made_again(ground: Ground) -> None:
+    async with simulator(FAST) as real, fault_proxy(real) as proxy:
+        await ground.add_server(proxy.url, "sim-1")
+        ground.tasks.start(ground.dispatcher().run())
+        await ground.known(1)
+        proxy.on("cut_before", b"GET /view", times=1_000)
+
+        async def given_up() -> bool:
+            return await rows(ground.database, "SELECT 1 FROM attempts WHERE outcome = 'lost'") != []
+
+        job = await ground.submit(picture())
+        await eventually(given_up)
+        proxy.times = 0
+        job = await ground.ended(job.id)
+
+        assert (job.state, job.tries) == (JobState.SUCCEEDED, 1)
+        await assert_promises(ground.database, 1)
+
+
+async def test_a_server_that_refuses_connections_costs_no_try(ground: Ground) -> None:
+    async with simulator(FAST) as other:
+        async with simulator(FAST) as url:
+            await ground.add_server(url, "sim-1")
+            ground.tasks.start(ground.dispatcher().run())
+            await ground.known(1)
+        job = await ground.submit(picture())
+        await ground.add_server(other, "sim-2")
+
+        ended = await ground.ended(job.id)
+
+        assert (ended.state, ended.tries) == (JobState.SUCCEEDED, 0)
+
+
+async def test_a_removed_server_is_let_go(ground: Ground) -> None:
+    async with simulator(FAST) as url:
+        await ground.add_server(url, "sim-1")
+        ground.tasks.start(ground.dispatcher().run())
+        await ground.known(1)
+
+        async with ground.database.transaction() as tx:
+            await fleet.remove(tx, ServerId("sim-1"))
+        ground.wakeups.publish("fleet")
+
+        async def free() -> bool:
+            return await rows(ground.database, "SELECT dispatcher_id FROM leases") == [(None,)]
+
+        await eventually(free)
