@@ -24,7 +24,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """`fleet` has the processes api, dispatcher, sim-1 and sim-2."""
+    """`fleet` has the process api, and where jobs can run dispatcher, sim-1 and sim-2."""
 
     url: str
     key: str
@@ -51,6 +51,14 @@ async def apart(folder: Path, database: Database, database_url: str, **settings:
         await fleet.start("dispatcher", "dispatch", "--comfyui", ",".join(sim.result() for sim in sims))
         await fleet.line("dispatcher")
         yield Apart(f"http://127.0.0.1:{port}", key, fleet)
+
+
+@contextlib.asynccontextmanager
+async def api_alone(folder: Path, database: Database, database_url: str) -> AsyncGenerator[Apart]:
+    """Nobody runs jobs."""
+    key = await _key(database)
+    async with processes(folder, database_url, SETTINGS) as fleet:
+        yield Apart(await serve(fleet, "api", free_port()), key, fleet)
 
 
 async def serve(fleet: Fleet, name: str, port: int) -> str:

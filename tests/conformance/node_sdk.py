@@ -54,7 +54,10 @@ def _major(node: str) -> int:
 
 
 def _install(node: Path, npm: list[str], folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _cannot(f"{folder.parent} cannot be made ({error.strerror})")
     with tempfile.TemporaryDirectory(dir=folder.parent) as made:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(PROJECT / name, made)

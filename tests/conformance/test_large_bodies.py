@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from atelier.kit.database import Database
-from conformance.apart import Apart, apart
+from conformance.apart import Apart, api_alone
 
 MEGABYTE = 1_000_000
 BODY = 300 * MEGABYTE
@@ -50,7 +50,7 @@ CASES = {
 
 @pytest.fixture
 async def roles(database: Database, database_url: str, tmp_path: Path) -> AsyncGenerator[Apart]:
-    async with apart(tmp_path, database, database_url) as started:
+    async with api_alone(tmp_path, database, database_url) as started:
         yield started
 
 
