@@ -28,12 +28,13 @@ async def crash_and_return(site: Site) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_postgresql_is_killed_in_mid_run(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hold", ["20", "1"], ids=["servers are kept meanwhile", "servers are let go meanwhile"])
+async def test_postgresql_is_killed_in_mid_run(site: Site, tmp_path: Path, hold: str) -> None:
     server = await EmbeddedPostgres.start(site.folder)
     async with (
         opened(server.url) as database,
         simulator(SimulatorConfig(control=True, step_seconds=0.03)) as url,
-        processes(tmp_path, server.url, SETTINGS | {"lease_hold": "20", "lease_expiry": "25"}) as fleet,
+        processes(tmp_path, server.url, SETTINGS | {"lease_hold": hold, "lease_expiry": "25"}) as fleet,
     ):
         await migrate(database, SCHEMA)
         async with ground_on(database, tmp_path / "files") as ground:

@@ -1,5 +1,6 @@
 """The HTTP side of ONE ComfyUI server: typed questions and answers, each bounded, each failure sorted."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
@@ -162,7 +163,8 @@ class ComfyClient:
         _ok(await self._wire.json("POST", "free", body=body))
 
     async def object_info(self) -> dict[str, Any]:
-        return _object(await self._wire.json("GET", "object_info"))
+        """Read in a thread: it is 20 MB on servers with many nodes and models, a second of work."""
+        return await asyncio.to_thread(_object, await self._wire.json("GET", "object_info"))
 
     async def system_stats(self) -> dict[str, Any]:
         return _object(await self._wire.json("GET", "system_stats"))

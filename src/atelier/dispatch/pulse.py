@@ -18,7 +18,6 @@ from atelier.fleet import store
 from atelier.fleet.inventory import Inventory, from_object_info
 from atelier.fleet.model import Health
 from atelier.kit import clock
-from atelier.kit.database import AWAY
 from atelier.kit.ids import ServerId
 
 TROUBLED_SECONDS = 1.0
@@ -133,7 +132,7 @@ class Pulse:
                 system = await self.client.system_stats()
             async with self.context.database.transaction() as tx:
                 await store.save_inventory(tx, self.server_id, inventory, system)
-        except (ComfyError, *AWAY) as error:
+        except Exception as error:  # noqa: BLE001 - nodes of strangers write this list: it may be anything
             self._unlisted = str(error) or "it takes too long"
             _log.warning("server.inventory_unknown", server=self.server_id, reason=self._unlisted)
             self._wake.set()

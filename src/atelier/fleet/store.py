@@ -97,10 +97,13 @@ async def remove_others(tx: Tx, origin: Origin, keep: Collection[ServerId]) -> N
 
 
 async def save_inventory(tx: Tx, server_id: ServerId, inventory: Inventory, system: Mapping[str, Any]) -> None:
-    await tx.execute(
-        "INSERT INTO inventories (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-        (inventory.digest, Jsonb(dict(inventory.classes))),
-    )
+    """Its list, which may be many megabytes, is sent only when it is new."""
+    rows = await tx.execute("SELECT 1 FROM inventories WHERE digest = %s", (inventory.digest,))
+    if await rows.fetchone() is None:
+        await tx.execute(
+            "INSERT INTO inventories (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (inventory.digest, Jsonb(dict(inventory.classes))),
+        )
     await tx.execute(
         "UPDATE servers SET inventory_digest = %s, system = %s WHERE id = %s",
         (inventory.digest, Jsonb(dict(system)), server_id),
