@@ -67,6 +67,19 @@ async def test_a_taken_port_is_one_sentence_and_nothing_is_left_half_started(ter
     assert not (terminal.folder / ".atelier").exists()
 
 
+async def test_a_second_up_in_one_state_folder_is_one_sentence_and_disturbs_nothing(terminal: Terminal) -> None:
+    first = await terminal.start("up", "--json", "--port", "0", "--simulate", "1")
+    ready = await ready_line(first)
+
+    second = await terminal.run("up", "--port", "0", "--simulate", "1")
+
+    await _answers(ready["servers"][0]["url"])
+    await stopped(first)
+    assert (second.code, second.err.count("\n")) == (1, 1)
+    assert f"process {first.pid}" in second.err
+    assert "--state" in second.err
+
+
 async def test_servers_that_do_not_answer_are_one_sentence_and_nothing_is_left(terminal: Terminal) -> None:
     ended = await terminal.run("up", "--port", "0", "--comfyui", "http://127.0.0.1:1")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from atelier.entry import periodic
+from atelier.entry.alone import alone
 from atelier.entry.first_key import first_key
 from atelier.entry.listening import listen, url_of
 from atelier.entry.reachable import reach_servers
@@ -47,6 +48,7 @@ async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[R
         stack.callback(listener.close)
         for sentence in await reach_servers(settings):
             announce(sentence)
+        stack.enter_context(alone(settings.state_dir))
         opened = await stack.enter_async_context(database(settings, announce))
         secrets = secrets_of(settings)
         key = await first_key(settings, opened, secrets.pepper)
