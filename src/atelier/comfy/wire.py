@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import errno
 import json
+import os
+import ssl
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -144,13 +146,20 @@ def sorted_failures() -> Generator[None]:
         yield
     except aiohttp.ClientConnectorError as error:
         refused = error.os_error.errno == errno.ECONNREFUSED or isinstance(error.os_error, ConnectionRefusedError)
-        raise LostServer(f"no connection: {error}", refused=refused, never_sent=True) from error
+        raise LostServer(f"no connection: {_why(error.os_error)}", refused=refused, never_sent=True) from error
     except (aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
         raise LostServer(f"no connection: {error}", never_sent=True) from error
     except TimeoutError as error:
         raise LostServer(f"no reply in time: {error}") from error
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
         raise LostServer(f"the connection broke: {str(error) or type(error).__name__}") from error
+
+
+def _why(error: OSError) -> str:
+    """What the system says, without the words that aiohttp puts around it."""
+    if isinstance(error, ssl.SSLError):
+        return str(error)
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 def lost_by_status(status: int, headers: Mapping[str, str]) -> LostServer | None:

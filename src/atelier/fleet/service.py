@@ -43,6 +43,8 @@ def normal_url(url: str) -> str:
         raise InvalidServer(
             f"{url!r} is not the address of a ComfyUI server; write it like http://127.0.0.1:8188."
         )
+    if URL(text).user or URL(text).password:
+        raise InvalidServer("Keep passwords out of a server's address: give them as headers.")
     return text.rstrip("/")
 
 
