@@ -28,7 +28,15 @@ async def test_every_command_explains_itself(terminal: Terminal, name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nope"], ["up", "--nope"], ["keys", "create", "--role", "god"], ["up", "--port", "70000"]]
+    "arguments",
+    [
+        ["nope"],
+        ["up", "--nope"],
+        ["keys", "create", "--role", "god"],
+        ["up", "--port", "70000"],
+        ["jobs", "list", "--limit", "-1"],
+        ["jobs", "list", "--limit", "0"],
+    ],
 )
 async def test_what_cannot_be_understood_is_one_sentence_with_code_2(
     terminal: Terminal, arguments: list[str]
@@ -65,6 +73,40 @@ async def test_a_key_that_does_not_exist_is_a_sentence_with_the_cure(away: Termi
     assert "atelier keys list" in ended.err
 
 
+async def test_keys_are_listed_with_the_names_of_their_accounts(away: Terminal) -> None:
+    await away.run("keys", "create", "--account", "studio")
+
+    listed = await away.run("keys", "list")
+
+    assert "studio" in listed.out
+    assert "(UTC)" in listed.out
+
+
+async def test_an_account_without_a_name_is_refused(away: Terminal) -> None:
+    ended = await away.run("keys", "create", "--account", " ")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "an account needs a name" in ended.err
+
+
+async def test_a_server_that_does_not_answer_yet_is_added_and_told(away: Terminal, simulator_url: str) -> None:
+    silent = await away.run("servers", "add", "http://127.0.0.1:1", "--id", "gone")
+    well = await away.run("servers", "add", simulator_url, "--id", "well")
+    listed = await away.run("servers", "list")
+
+    assert (silent.code, silent.out) == (0, "added gone at http://127.0.0.1:1\n")
+    assert "It does not answer yet (no connection: Connection refused)" in silent.err
+    assert (well.code, well.err) == (0, "")
+    assert "No dispatcher runs" in listed.err
+
+
+async def test_a_password_in_a_servers_address_is_refused(away: Terminal) -> None:
+    ended = await away.run("servers", "add", "http://me:s3cret@gpu:8188")
+
+    assert ended.code == 1
+    assert "s3cret" not in ended.err
+
+
 async def test_servers_are_added_listed_and_removed(away: Terminal) -> None:
     added = await away.run("servers", "add", "gpu:8188", "--id", "gpu", "--header", "Authorization: Bearer s3cret")
     listed = await away.run("servers", "list", "--json")
@@ -92,6 +134,8 @@ async def test_jobs_of_an_account_without_any_are_none(away: Terminal) -> None:
 
     assert json.loads(listed.out) == []
     assert (shown.code, unknown.code) == (1, 1)
+    assert "--account names another account" in shown.err
+    assert "atelier keys list" in unknown.err
 
 
 async def test_migrate_runs_each_file_once(terminal: Terminal, empty_database_url: str) -> None:

@@ -17,16 +17,21 @@ LAST_USE_RESTS = dt.timedelta(minutes=1)
 
 async def create_account(tx: Tx, name: str) -> Account:
     """A new account. Refuses an empty name and one that is taken."""
-    if not name.strip():
-        raise Refusal("an account needs a name")
+    _check(name)
     account = await store.insert_account(tx, AccountId(new_uuid()), name)
     if account is None:
         raise AccountExists(f"there is an account named {name!r} already")
     return account
 
 
+async def list_accounts(tx: Tx) -> Sequence[Account]:
+    """All accounts, by name."""
+    return await store.accounts(tx)
+
+
 async def ensure_account(tx: Tx, name: str) -> Account:
-    """The account of that name, made now if there was none; several may ask at once."""
+    """The account of that name, made now if there was none; several may ask at once. Refuses an empty name."""
+    _check(name)
     made = await store.insert_account(tx, AccountId(new_uuid()), name)
     found = made or await store.account_named(tx, name)
     if found is None:
@@ -119,3 +124,8 @@ class Authenticator:
         if len(self._known) >= self._most:
             del self._known[next(iter(self._known))]
         self._known[digest] = (until, caller)
+
+
+def _check(name: str) -> None:
+    if not name.strip() or not name.isprintable():
+        raise Refusal("an account needs a name of printable characters")

@@ -36,6 +36,12 @@ async def account_named(tx: Tx, name: str) -> Account | None:
     return _account(row) if row else None
 
 
+async def accounts(tx: Tx) -> Sequence[Account]:
+    """All of them, by name."""
+    cursor = await tx.execute("SELECT id, name, created_at FROM accounts ORDER BY name")
+    return [_account(row) for row in await cursor.fetchall()]
+
+
 async def account_by_id(tx: Tx, account_id: AccountId) -> Account | None:
     cursor = await tx.execute("SELECT id, name, created_at FROM accounts WHERE id = %s", (account_id,))
     row = await cursor.fetchone()

@@ -11,6 +11,8 @@ from atelier.comfy.errors import ComfyError
 from atelier.entry.settings import Settings
 from atelier.kit.errors import SetupFailed
 
+BRIEF_SECONDS = 3.0
+
 ClientOf = Callable[[str, Mapping[str, str]], ComfyClient]
 
 
@@ -37,6 +39,13 @@ async def asking(settings: Settings) -> AsyncGenerator[ClientOf]:
     timeouts = Timeouts(connect=settings.connect_timeout, read=settings.connect_timeout)
     async with aiohttp.ClientSession() as session:
         yield lambda url, headers: ComfyClient(session, url, headers=headers, timeouts=timeouts)
+
+
+async def trouble_of(settings: Settings, url: str, headers: Mapping[str, str]) -> str:
+    """Why the server does not answer; empty when it does. Somebody waits, so a few seconds are enough."""
+    brief = settings.model_copy(update={"connect_timeout": min(settings.connect_timeout, BRIEF_SECONDS)})
+    async with asking(brief) as client_of:
+        return await _trouble(client_of(url, headers))
 
 
 async def _trouble(client: ComfyClient) -> str:

@@ -1,21 +1,22 @@
 """Jobs of one account: the newest, one in full, the end of one."""
 
+import datetime as dt
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from atelier.entry.commands import process
 from atelier.entry.commands.keys import account_named
-from atelier.entry.commands.options import AccountName, Script, State
+from atelier.entry.commands.options import A_COUNT, AccountName, Script, State
 from atelier.entry.commands.printing import as_json, print_line, rows
 from atelier.entry.first_key import ACCOUNT
 from atelier.entry.state import database
 from atelier.entry.wake import wake
 from atelier.jobs import service
 from atelier.jobs.model import Event, Job
-from atelier.kit.clock import rfc3339
+from atelier.kit.database import Tx
 from atelier.kit.errors import NotFound
-from atelier.kit.ids import JobId, parse_uuid
+from atelier.kit.ids import AccountId, JobId, parse_uuid
 
 jobs = App(name="jobs")
 
@@ -26,7 +27,7 @@ JobName = Annotated[str, Parameter(name="job", help="The job's id.")]
 def list_jobs(
     *,
     account: AccountName = ACCOUNT,
-    limit: Annotated[int, Parameter(help="How many of the newest.")] = 20,
+    limit: Annotated[int, Parameter(help="How many of the newest.", validator=A_COUNT)] = 20,
     script: Script = False,
     state: State = None,
 ) -> None:
@@ -38,7 +39,8 @@ def list_jobs(
             opened.transaction() as tx,
         ):
             page = await service.listing(tx, await account_named(tx, account), limit=limit)
-        rows([_row(job) for job in page.jobs], script=script, nothing=f"Account {account!r} has no jobs.")
+        shown = [_row(job) if script else _line(job) for job in page.jobs]
+        rows(shown, script=script, nothing=f"Account {account!r} has no jobs.")
 
     process.run(show())
 
@@ -53,13 +55,15 @@ def show(job: JobName, *, account: AccountName = ACCOUNT, script: Script = False
             opened.transaction() as tx,
         ):
             owner = await account_named(tx, account)
-            found = await service.read(tx, owner, _job_id(job))
+            found = await _owned(tx, owner, account, job)
             events = await service.events_after(tx, owner, found.id, 0)
         if script:
             as_json({**_whole(found), "events": [_event(each) for each in events]})
             return
-        rows([_row(found)], script=False, nothing="")
-        rows([_event(each) for each in events], script=False, nothing="No events yet.")
+        rows([_line(found)], script=False, nothing="")
+        print_line("")
+        rows([_step(found, each) for each in events], script=False, nothing="No events yet.")
+        print_line("")
         for output in found.outputs:
             print_line(f"output {output.name}: {output.content_type}, {output.size} bytes, asset {output.id}")
         if found.error:
@@ -75,11 +79,20 @@ def cancel(job: JobName, *, account: AccountName = ACCOUNT, state: State = None)
     async def end() -> None:
         async with database(process.start(state_dir=state), process.announce) as opened:
             async with opened.transaction() as tx:
-                ended = await service.cancel(tx, await account_named(tx, account), _job_id(job))
+                owner = await account_named(tx, account)
+                found = await _owned(tx, owner, account, job)
+                ended = await service.cancel(tx, owner, found.id)
             await wake(opened, f"job:{ended.id}", "cancel")
         print_line(f"{ended.id} is {ended.state.shown}")
 
     process.run(end())
+
+
+async def _owned(tx: Tx, owner: AccountId, account: str, job: str) -> Job:
+    try:
+        return await service.read(tx, owner, _job_id(job))
+    except service.JobNotFound as error:
+        raise NotFound(f"account {account!r} has no job {job}: --account names another account") from error
 
 
 def _job_id(text: str) -> JobId:
@@ -93,13 +106,33 @@ def _row(job: Job) -> dict[str, Any]:
     return {
         "id": str(job.id),
         "state": str(job.state.shown),
-        "created": rfc3339(job.created_at),
-        "started": rfc3339(job.started_at) if job.started_at else None,
-        "finished": rfc3339(job.finished_at) if job.finished_at else None,
+        "created": job.created_at,
+        "started": job.started_at,
+        "finished": job.finished_at,
         "tries": job.tries,
         "outputs": len(job.outputs),
         "error": job.error.code if job.error else None,
     }
+
+
+def _line(job: Job) -> dict[str, Any]:
+    """What fits into a line of a terminal."""
+    return {
+        "id": str(job.id),
+        "state": str(job.state.shown),
+        "created": job.created_at,
+        "took": _seconds(job.created_at, job.finished_at) if job.finished_at else None,
+        "failed_tries": job.tries or None,
+        "error": job.error.code if job.error else None,
+    }
+
+
+def _step(job: Job, event: Event) -> dict[str, Any]:
+    return {"after": _seconds(job.created_at, event.created_at), "kind": event.kind, "data": dict(event.data)}
+
+
+def _seconds(since: dt.datetime, until: dt.datetime) -> str:
+    return f"{(until - since).total_seconds():.3f} s"
 
 
 def _whole(job: Job) -> dict[str, Any]:
@@ -111,4 +144,4 @@ def _whole(job: Job) -> dict[str, Any]:
 
 
 def _event(event: Event) -> dict[str, Any]:
-    return {"seq": event.seq, "at": rfc3339(event.created_at), "kind": event.kind, "data": dict(event.data)}
+    return {"seq": event.seq, "at": event.created_at, "kind": event.kind, "data": dict(event.data)}

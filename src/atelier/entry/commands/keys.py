@@ -10,11 +10,10 @@ from atelier.accounts import service as accounts
 from atelier.accounts import store
 from atelier.accounts.model import ApiKey, Role
 from atelier.entry.commands import process
-from atelier.entry.commands.options import AccountName, Script, State
+from atelier.entry.commands.options import Script, State
 from atelier.entry.commands.printing import as_json, rows
 from atelier.entry.first_key import ACCOUNT
 from atelier.entry.state import database, secrets_of
-from atelier.kit.clock import rfc3339
 from atelier.kit.database import Tx
 from atelier.kit.errors import NotFound
 from atelier.kit.ids import AccountId, KeyId, parse_uuid
@@ -36,7 +35,14 @@ def create(
 
 
 @keys.command(name="list")
-def list_keys(*, account: AccountName = "", script: Script = False, state: State = None) -> None:
+def list_keys(
+    *,
+    account: Annotated[
+        str | None, Parameter(name="--account", help="Name of the account; all of them if not said.")
+    ] = None,
+    script: Script = False,
+    state: State = None,
+) -> None:
     """List keys, oldest first, revoked ones too."""
     process.run(_list(account, script=script, state=state))
 
@@ -55,18 +61,22 @@ async def _create(account: str, role: Role, label: str, *, script: bool, state: 
         owner = await accounts.ensure_account(tx, account)
         made, plaintext = await accounts.create_key(tx, secrets_of(settings).pepper, owner.id, role, label)
     if script:
-        as_json({**_row(made), "account": account, "key": plaintext})
+        as_json({**_row(made, account), "key": plaintext})
     else:
         sys.stdout.write(f"{plaintext}\n")
         sys.stderr.write(f"{role} key of account {account!r}; it is not shown again\n")
 
 
-async def _list(account: str, *, script: bool, state: Path | None) -> None:
+async def _list(account: str | None, *, script: bool, state: Path | None) -> None:
     settings = process.start(state_dir=state)
     async with database(settings, process.announce) as opened, opened.transaction() as tx:
-        owner = await account_named(tx, account) if account else None
+        owner = None if account is None else await account_named(tx, account)
         found = await accounts.list_keys(tx, owner)
-    rows([_row(key) for key in found], script=script, nothing="There is no key yet: atelier keys create")
+        names = {each.id: each.name for each in await accounts.list_accounts(tx)}
+    shown = [_row(key, names[key.account_id]) for key in found]
+    if not script:
+        shown = [{name: value for name, value in row.items() if name != "id"} for row in shown]
+    rows(shown, script=script, nothing="There is no key yet: atelier keys create")
 
 
 async def _revoke(key: str, state: Path | None) -> None:
@@ -92,18 +102,18 @@ async def _key_id(tx: Tx, named: str) -> KeyId:
 async def account_named(tx: Tx, name: str) -> AccountId:
     account = await store.account_named(tx, name)
     if account is None:
-        raise NotFound(f"there is no account named {name!r}")
+        raise NotFound(f"there is no account named {name!r}: atelier keys list shows them")
     return account.id
 
 
-def _row(key: ApiKey) -> dict[str, Any]:
+def _row(key: ApiKey, account: str) -> dict[str, Any]:
     return {
         "id": str(key.id),
         "begins": f"{key.prefix}…",
-        "account": str(key.account_id),
+        "account": account,
         "role": str(key.role),
         "label": key.label,
-        "created": rfc3339(key.created_at),
-        "last_used": rfc3339(key.last_used_at) if key.last_used_at else None,
-        "revoked": rfc3339(key.revoked_at) if key.revoked_at else None,
+        "created": key.created_at,
+        "last_used": key.last_used_at,
+        "revoked": key.revoked_at,
     }

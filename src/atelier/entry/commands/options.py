@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 A_PORT = Number(gte=0, lte=65535)
+A_COUNT = Number(gte=1, lte=10_000)
 
 Script = Annotated[bool, Parameter(name="--json", help="Print JSON, for scripts.")]
 State = Annotated[Path | None, Parameter(help="State folder instead of ATELIER_STATE_DIR (.atelier).")]
@@ -14,7 +15,9 @@ AccountName = Annotated[str, Parameter(name="--account", help="Name of the accou
 Port = Annotated[
     int | None, Parameter(help="Port instead of ATELIER_PORT (8189); 0 takes any free one.", validator=A_PORT)
 ]
-Simulate = Annotated[int | None, Parameter(help="How many simulated ComfyUI servers to start.")]
+Simulate = Annotated[
+    int | None, Parameter(help="How many simulated ComfyUI servers to start; 2 if no real one is named.")
+]
 Comfyui = Annotated[str | None, Parameter(help="Addresses of real ComfyUI servers, separated by commas.")]
 KeyFile = Annotated[Path | None, Parameter(help="File that receives the first key (0600).")]
 Host = Annotated[str | None, Parameter(help="Address to listen on instead of ATELIER_HOST (127.0.0.1).")]

@@ -1,5 +1,6 @@
 """The ComfyUI servers of the fleet: who is there and how it fares, one more, one less."""
 
+import sys
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -7,11 +8,12 @@ from cyclopts import App, Parameter
 from atelier.entry.commands import process
 from atelier.entry.commands.options import Script, State
 from atelier.entry.commands.printing import as_json, print_line, rows
+from atelier.entry.reachable import trouble_of
 from atelier.entry.state import database
 from atelier.entry.wake import wake
 from atelier.fleet import service as fleet
 from atelier.fleet.model import Server
-from atelier.kit.clock import rfc3339
+from atelier.fleet.store import dispatchers_alive
 from atelier.kit.errors import Refusal
 from atelier.kit.ids import ServerId
 
@@ -28,11 +30,14 @@ def list_servers(*, script: Script = False, state: State = None) -> None:
             opened.transaction() as tx,
         ):
             found = await fleet.servers(tx)
+            watched = await dispatchers_alive(tx)
         rows(
-            [_row(each) for each in found],
+            [_row(each) if script else _line(each) for each in found],
             script=script,
             nothing="There is no server yet: atelier servers add URL",
         )
+        if found and not watched:
+            sys.stderr.write("No dispatcher runs: this is how the servers were when one last looked.\n")
 
     process.run(show())
 
@@ -51,14 +56,18 @@ def add(
     """Add a server, or change the one of that id; running dispatchers take it at once."""
 
     async def put() -> None:
-        async with database(process.start(state_dir=state), process.announce) as opened:
+        settings = process.start(state_dir=state)
+        async with database(settings, process.announce) as opened:
             async with opened.transaction() as tx:
                 chosen = await fleet.add(tx, url, server_id=server_id, headers=dict(map(_header, header)))
+                [server] = [each for each in await fleet.servers(tx) if each.id == chosen]
             await wake(opened, "fleet")
         if script:
-            as_json({"id": chosen, "url": url})
+            as_json({"id": chosen, "url": server.url})
         else:
-            print_line(f"added {chosen}")
+            print_line(f"added {chosen} at {server.url}")
+            if trouble := await trouble_of(settings, server.url, server.headers):
+                sys.stderr.write(f"It does not answer yet ({trouble}): it is used as soon as it does.\n")
 
     process.run(put())
 
@@ -86,12 +95,17 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _line(server: Server) -> dict[str, Any]:
+    """All servers are enabled, mostly: that one is not is what is worth a column."""
+    return _row(server) | {"enabled": None if server.enabled else "no"}
+
+
 def _row(server: Server) -> dict[str, Any]:
     return {
         "id": server.id,
         "url": server.url,
         "health": str(server.health),
-        "since": rfc3339(server.health_at) if server.health_at else None,
+        "since": server.health_at,
         "reason": server.health_reason,
         "named_by": str(server.origin),
         "enabled": server.enabled,
