@@ -6,7 +6,9 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import aiohttp
 import psycopg
+from yarl import URL
 
 from atelier.comfy.client import ComfyClient
 from atelier.comfy.errors import ComfyError
@@ -24,6 +26,7 @@ from atelier.kit.ids import new_uuid
 
 ENOUGH_BYTES = 1_000_000_000
 WAKE_SECONDS = 5.0
+PORT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,28 @@ async def _state_folder(settings: Settings) -> str:
 
 
 async def _port(settings: Settings) -> str:
-    """Taken by a running Atelier is how it should be, but then this cannot tell who has it."""
+    """Taken by a running Atelier is how it should be."""
     try:
         listen(settings.host, settings.port).close()
-    except Refusal as refusal:
-        return f"in use, by a running Atelier or by somebody else ({refusal.message})"
+    except Refusal:
+        if not await _is_ours(settings):
+            raise
+        return f"Atelier's API listens at {settings.host}:{settings.port}"
     return f"{settings.host}:{settings.port} is free"
+
+
+async def _is_ours(settings: Settings) -> bool:
+    """Whether it answers as our API does to somebody without a key."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - asked, not bound
+    url = URL.build(scheme="http", host=host, port=settings.port, path="/openapi.json")
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PORT_SECONDS)) as http,
+            http.get(url) as reply,
+        ):
+            return bool((await reply.json())["info"]["title"] == "Atelier")
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 async def _files(settings: Settings) -> str:

@@ -37,7 +37,7 @@ async def show(settings: Settings, out: Path, *, once: bool) -> None:
         for server in atelier.servers:
             console.print(f"server   {server.id} at {server.url}")
         await _first_picture(atelier, out)
-        console.print(_what_next(settings, atelier))
+        console.print(_what_next(settings, atelier, once=once))
         if not once:
             console.print("\nAtelier stays up; Ctrl-C stops it.")
             await asyncio.Event().wait()
@@ -74,7 +74,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _what_next(settings: Settings, atelier: Running) -> str:
+def _what_next(settings: Settings, atelier: Running, *, once: bool) -> str:
     command = _short(Path(sys.executable).with_name("atelier"))
     state = _short(settings.state_dir)
     option = "" if state == str(Settings.model_fields["state_dir"].default) else f" --state {state}"
@@ -82,7 +82,7 @@ def _what_next(settings: Settings, atelier: Running) -> str:
 address  {atelier.url}
 key      {atelier.key}
 
-Three things to try next, in another terminal:
+Three things to try next, {"while it is up (without --once it stays)" if once else "in another terminal"}:
 
   1. curl: a red square
      curl -s {atelier.url}/api/v2/jobs -H 'Authorization: Bearer {atelier.key}' \\

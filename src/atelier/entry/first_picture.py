@@ -66,7 +66,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except ComfyError as error:
-        Console(stderr=True).print(f"the picture could not be made: {error}", markup=False)
+        sys.stderr.write(f"the picture could not be made: {_reason(error)}\n")
         return 1
     return 0
 
@@ -88,6 +88,12 @@ def _make(graph: Graph, folder: Path) -> None:
     console.print(f"picture  {picture.absolute()}", soft_wrap=True, highlight=False, markup=False)
     took = ", ".join(f"{stage} {seconds * 1000:.0f} ms" for stage, seconds in stages.items())
     console.print(f"stages   {took}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _reason(error: ComfyError) -> str:
+    """The SDK's sentence, and what the job itself says went wrong."""
+    detail = getattr(getattr(error, "error", None), "message", "")
+    return f"{error}: {detail}" if detail else str(error)
 
 
 def _watched(job: Job, graph: Graph, console: Console) -> Iterator[tuple[str, float]]:
