@@ -115,13 +115,14 @@ def _can_make() -> bool:
 def _install(environment: Environment) -> None:
     pip: Words = [environment.python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     total = environment.requirements.read_text().count("==")
-    say(f"Installing {total} packages into {environment.folder} (only when the lock changed; half a minute or so)")
+    say(f"Installing {total} packages into {environment.folder} (only when the lock changed; a minute or so)")
     try:
         run_showing(
             "Installing",
             [*pip, "--require-hashes", "--retries", "2", "-r", environment.requirements],
             count="Collecting ",
             of=total,
+            then="Installing collected packages",
         )
         run_showing("Installing Atelier itself", [*pip, "--no-deps", "--no-build-isolation", "-e", ROOT])
     except Failed as failed:

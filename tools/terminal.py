@@ -38,18 +38,21 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def run_showing(what: str, command: Words, *, count: str = "", of: int = 0) -> None:
-    """Run a program quietly under one moving line; lines that begin with `count` are counted towards `of`.
+def run_showing(what: str, command: Words, *, count: str = "", of: int = 0, then: str = "") -> None:
+    """Run a program quietly under one moving line. Raises Failed with the program's last words.
 
-    Raises Failed with the program's last words.
+    Lines that begin with `count` are counted towards `of`, until one begins with `then`: all is fetched.
     """
     words: deque[str] = deque(maxlen=40)
     done = [0]
+    fetched = threading.Event()
 
     def listen() -> None:
         for line in process.stdout or ():
             words.append(line.rstrip())
             done[0] += bool(count) and line.startswith(count)
+            if then and line.startswith(then):
+                fetched.set()
 
     with subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -59,7 +62,8 @@ def run_showing(what: str, command: Words, *, count: str = "", of: int = 0) -> N
         with _Line(what) as line:
             while listener.is_alive():
                 listener.join(0.2)
-                line.show(f": {min(done[0], of)} of up to {of} fetched" if of and done[0] else "")
+                count_so_far = f": {min(done[0], of)} of up to {of} fetched" if of and done[0] else ""
+                line.show(": all fetched, unpacking" if fetched.is_set() else count_so_far)
     if process.returncode:
         raise Failed("\n".join(words))
 

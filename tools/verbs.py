@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def show_help(_: Sequence[str]) -> int:
+def show_help() -> int:
     sys.stdout.write("Atelier: the production service in front of a fleet of ComfyUI servers.\n\n")
     for name, verb in VERBS.items():
         sys.stdout.write(f"  ./run {name:<8} {verb.line}\n")
@@ -72,12 +72,35 @@ def docs(arguments: Sequence[str]) -> int:
     return code
 
 
+def lock(arguments: Sequence[str]) -> int:
+    _only(arguments, "--upgrade")
+    return locks.lock(arguments)
+
+
 def bench(arguments: Sequence[str]) -> int:
     python = prepared("test").python
     return run_plain([python, "-m", "tools.bench", *arguments], cwd=ROOT)
 
 
+def alone(do: Callable[[], int]) -> Do:
+    """A verb that takes no further arguments says so, instead of doing something else than was meant."""
+
+    def check_first(arguments: Sequence[str]) -> int:
+        _only(arguments)
+        return do()
+
+    return check_first
+
+
+def _only(arguments: Sequence[str], *known: str) -> None:
+    odd = [word for word in arguments if word not in known]
+    if odd:
+        takes = f"takes only {', '.join(known)}" if known else "takes no arguments"
+        raise Stop(f"what is {odd[0]!r}? It {takes}", 2)
+
+
 def clean(arguments: Sequence[str]) -> int:
+    _only(arguments, "--state")
     folders = [ROOT / name for name in (".venv", ".venv-lock", *CACHES)]
     folders += [ROOT / name for name in (".atelier", "out")] if "--state" in arguments else []
     folders += [Path(found) for found in ROOT.glob("[st]*/**/__pycache__")]
@@ -97,15 +120,16 @@ VERBS = {
         "a first picture: starts everything, runs one job, stays until Ctrl-C (--once: ends)", command("demo")
     ),
     "up": Verb(
-        "starts everything on this machine (--json, --port, --simulate, --comfyui, --state)", command("up")
+        "starts everything on this machine (--json, --port, --simulate, --comfyui, --state, --key-file)",
+        command("up"),
     ),
     "atelier": Verb("any other command of Atelier: ./run atelier --help", command()),
     "test": Verb("check, then all tests; further arguments go to pytest", test),
-    "check": Verb("format, lint, types, import contracts", lambda _: quality.check(prepared("test"))),
-    "format": Verb("mends format and lint where it can", lambda _: quality.format_code(prepared("test"))),
+    "check": Verb("format, lint, types, import contracts", alone(lambda: quality.check(prepared("test")))),
+    "format": Verb("mends format and lint where it can", alone(lambda: quality.format_code(prepared("test")))),
     "bench": Verb("measures against a server asked directly, prints a table, writes JSON", bench),
     "docs": Verb("checks the documentation: links, settings, verbs", docs),
-    "lock": Verb("writes the requirement locks anew (--upgrade: newest versions)", locks.lock),
+    "lock": Verb("writes the requirement locks anew (--upgrade: newest versions)", lock),
     "clean": Verb("removes environment and caches (--state: jobs, keys and pictures too)", clean),
-    "help": Verb("this list", show_help),
+    "help": Verb("this list", alone(show_help)),
 }

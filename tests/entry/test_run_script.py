@@ -62,6 +62,14 @@ def test_an_unknown_verb_is_one_sentence() -> None:
     assert (ended.code, ended.out, ended.err) == (2, "", "./run has no verb 'fly': ./run help lists them\n")
 
 
+@pytest.mark.parametrize("arguments", [("check", "--fast"), ("clean", "--all"), ("lock", "--all"), ("help", "up")])
+def test_a_verb_says_what_it_does_not_know_and_does_nothing(arguments: tuple[str, ...]) -> None:
+    ended = _run(*arguments)
+
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert repr(arguments[1]) in ended.err
+
+
 def test_an_old_python_is_one_sentence_with_the_cure(tmp_path: Path) -> None:
     path = _tools(tmp_path / "bin", "dirname", "sh")
     _program(path, "python3", "case $2 in *version_info\\[:2\\]*) echo 3.8 ;; *) exit 1 ;; esac")
