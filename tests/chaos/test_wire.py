@@ -141,6 +141,24 @@ async def test_cancels_that_race_with_the_end_give_one_end(ground: Ground) -> No
         assert states == {"succeeded", "canceled"}, "nothing raced"
 
 
+async def test_cancels_that_race_with_the_beginning_stop_the_run(ground: Ground) -> None:
+    async with simulator(SLOW) as url:
+        await ground.add_server(url, "sim-1")
+        ground.tasks.start(ground.dispatcher().run())
+        await ground.known(1)
+        chance = random.Random(7)  # noqa: S311 - the same moments in every run
+
+        for number in range(12):
+            job = await ground.submit(sampled(number, steps=5_000))
+            await asyncio.sleep(chance.uniform(0, 0.03))
+            await ground.cancel(job.id)
+            await ground.ended(job.id)
+
+        await assert_promises(ground.database, 12, states=["canceled"])
+        await assert_empties(ground.http, url)
+        assert not (await control(ground.http, url))["drawn"]
+
+
 async def test_a_server_killed_and_started_again_counts_against_what_it_ran_alone(
     ground: Ground, fleet: Fleet
 ) -> None:

@@ -6,9 +6,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from atelier.comfy.client import Timeouts
 from atelier.fleet import service as fleet
+from atelier.fleet import store
 from atelier.jobs.model import JobState
 from atelier.kit.background import background
-from atelier.kit.ids import ServerId
+from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.simulator.config import SimulatorConfig
 from support.fault_proxy import fault_proxy
 from support.fleet import Ground, picture, sampled, simulator
@@ -129,3 +130,13 @@ async def test_a_removed_server_is_let_go(ground: Ground) -> None:
             return await rows(ground.database, "SELECT dispatcher_id FROM leases") == [(None,)]
 
         await eventually(free)
+
+
+async def test_what_is_left_of_killed_dispatchers_is_forgotten(ground: Ground) -> None:
+    async with ground.database.transaction() as tx:
+        await store.beat(tx, DispatcherId(new_uuid()), "killed long ago", -7200)
+        await store.beat(tx, DispatcherId(new_uuid()), "killed just now", -60)
+
+        await store.forget_dispatchers(tx)
+
+    assert await rows(ground.database, "SELECT name FROM dispatchers") == [("killed just now",)]

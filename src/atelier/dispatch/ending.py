@@ -21,6 +21,9 @@ _log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 MAX_TRACEBACK = 20_000
+PAUSE_SECONDS = 0.25
+"""A server that refuses connections, and yet answers on old ones, is not offered the same job in a hot loop."""
+
 FETCHES = 5
 """How often a server that lives may break off the download of one run's outputs."""
 
@@ -40,6 +43,7 @@ class Ending:
             case Gone():
                 await self._gone(attempt, end)
             case NotSent():
+                await asyncio.sleep(PAUSE_SECONDS)
                 await self._withdraw(attempt.claim)
             case NotPlaced():
                 await self._not_placed(attempt, end)

@@ -14,6 +14,7 @@ from atelier.fleet.model import Placement, Requirement, Slot, SlotKind, Waiting
 from atelier.jobs import rules
 from atelier.jobs.model import Claim, Head, Wish
 from atelier.jobs.store import claims
+from atelier.kit import clock
 from atelier.kit.database import AWAY
 from atelier.kit.ids import JobId, ServerId
 
@@ -34,12 +35,21 @@ class Feeder:
         self._drivers = drivers
         self._requirements: dict[int, Requirement] = {}
         self._judged: dict[tuple[bytes, int], bool] = {}
-        self._changed = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._nothing_for: frozenset[ServerId] = frozenset()
+        self._asked_at = float("-inf")
+        self._news = 0
         self.stopped = False
 
     def changed(self) -> None:
-        """A slot may have become free."""
-        self._changed.set()
+        """What waits, or what a server can run, may have changed."""
+        self._news += 1
+        self._nothing_for = frozenset()
+        self._awake.set()
+
+    def freed(self) -> None:
+        """A slot may have become free; where nothing waits, that is no reason to ask again."""
+        self._awake.set()
 
     async def run(self) -> None:
         """Feed until cancelled: on every wake-up, and once a second in any case."""
@@ -48,17 +58,17 @@ class Feeder:
             while True:
                 try:
                     async with asyncio.timeout(IDLE_SECONDS):
-                        await self._changed.wait()
+                        await self._awake.wait()
                 except TimeoutError:
                     pass
-                self._changed.clear()
+                self._awake.clear()
                 await self._feed_safely()
 
     async def _hear_queue(self) -> None:
         with self._context.wakeups.subscribe("queue") as woken:
             while True:
                 await woken.wait(IDLE_SECONDS * 10)
-                self._changed.set()
+                self.changed()
 
     async def _feed_safely(self) -> None:
         try:
@@ -78,18 +88,28 @@ class Feeder:
         if not slots:
             await self._make_way()
             return False
-        heads = await self._heads(list({slot.server_id for slot in slots}))
-        waiting = [_waiting(head) for head in heads.values()]
-        placements = policy.assign(slots, waiting, self._satisfies)
+        servers, news = frozenset(slot.server_id for slot in slots), self._news
+        heads = {} if self._nothing_waits(servers) else await self._heads(list(servers))
+        placements = self._placed(slots, heads)
+        taken = await self._claim(heads, placements) if placements else 0
+        if taken == len(heads) < EACH and news == self._news:
+            self._nothing_for, self._asked_at = servers, clock.monotonic()
         if not placements:
             self._take_back(slots)
-            return False
+        return taken > 0
+
+    def _nothing_waits(self, servers: frozenset[ServerId]) -> bool:
+        """Known from the last question, unless something was heard or a second has passed since."""
+        return servers <= self._nothing_for and clock.monotonic() - self._asked_at < IDLE_SECONDS
+
+    def _placed(self, slots: list[Slot], heads: Mapping[JobId, Head]) -> list[Placement]:
+        waiting = [_waiting(head) for head in heads.values()]
+        placements = policy.assign(slots, waiting, self._satisfies)
 
         def short(first: Placement) -> float | None:
             return self._short(heads[first.job_id], first.slot.server_id)
 
-        placements += policy.assign_behind(placements, waiting, self._satisfies, short)
-        return await self._claim(heads, placements)
+        return [*placements, *policy.assign_behind(placements, waiting, self._satisfies, short)]
 
     def _short(self, head: Head, server_id: ServerId) -> float | None:
         """Seconds that this job will run there, if another may be placed behind it at once."""
@@ -114,19 +134,20 @@ class Feeder:
                 self._requirements |= await store.requirements(tx, unknown)
         return {head.job_id: head for head in heads}
 
-    async def _claim(self, heads: Mapping[JobId, Head], placements: list[Placement]) -> bool:
+    async def _claim(self, heads: Mapping[JobId, Head], placements: list[Placement]) -> int:
+        """How many of these could be claimed."""
         wishes = [_wish(heads[placement.job_id], placement) for placement in placements]
+        order = {wish.job_id: place for place, wish in enumerate(wishes)}
         try:
             async with self._context.database.autocommit() as connection:
                 taken = await claims.claim(connection, self._context.me, wishes)
-        except AWAY:  # it may have been committed all the same
+            for claim in sorted(taken, key=lambda claim: order[claim.job_id]):
+                self._start(claim)
+        except Exception:  # what was committed all the same, and was not begun, is found in the database
             for driver in self._drivers.values():
                 driver.adopt_soon()
             raise
-        order = {wish.job_id: place for place, wish in enumerate(wishes)}
-        for claim in sorted(taken, key=lambda claim: order[claim.job_id]):
-            self._start(claim)
-        return bool(taken)
+        return len(taken)
 
     def _start(self, claim: Claim) -> None:
         """Where the server's driver is gone or not the same any more, the next one adopts what was claimed."""
