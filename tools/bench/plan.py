@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Plan:
     """`rounds` turns of each way, one after another, so that whatever else the machine does meets all alike.
 
-    Jobs per turn: `singles` one at a time; the others at `in_flight`: `plain` one colour in two nodes, `instant` text
-    to image whose step takes no time, `stepped` text to image whose step takes `step_seconds`. `posting` is seconds
-    of nothing but submits.
+    Jobs per turn: `singles` one at a time; the others at `in_flight`: `plain` one colour in two nodes, `instant`
+    text to image whose step takes no time, `stepped` text to image whose step takes `step_seconds`. `posting` is
+    seconds of nothing but submits.
     """
 
     rounds: int

@@ -149,7 +149,7 @@ class Dispatcher:
 
     def _drive(self, group: asyncio.TaskGroup, lease: Lease) -> None:
         try:
-            driver = Driver(self._context, lease, self._feeder.changed)
+            driver = Driver(self._context, lease, self._feeder)
         except ValueError as error:  # an address that nothing can ask must not end the other drivers
             _log.warning("server.unusable", server=lease.server.id, reason=str(error))
             return

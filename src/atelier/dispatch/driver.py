@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 import psycopg
 import structlog
@@ -36,10 +36,22 @@ START_TOLD_AFTER = 0.1
 _log = structlog.get_logger(__name__)
 
 
+class Feed(Protocol):
+    """Who brings jobs to the slots of all drivers."""
+
+    def changed(self) -> None:
+        """What waits, or what a server can run, may have changed."""
+        ...
+
+    def freed(self) -> None:
+        """A slot is free, or may soon be; nothing else is new."""
+        ...
+
+
 class Driver:
     """Drives one server for as long as the lease is held; cancelled, it leaves everything to be adopted."""
 
-    def __init__(self, context: Context, lease: Lease, changed: Callable[[], None]) -> None:
+    def __init__(self, context: Context, lease: Lease, feed: Feed) -> None:
         server = lease.server
         self.lease = lease
         self.server_id = server.id
@@ -52,9 +64,9 @@ class Driver:
         self.placer = Placer(context.database, context.storage, self.client)
         self.usable = True
         self.epoch = 0
-        self.pulse = Pulse(context, server.id, self.client, changed, self._server_is_back)
+        self.pulse = Pulse(context, server.id, self.client, feed.changed, self._server_is_back)
         self._context = context
-        self._changed = changed
+        self._feed = feed
         self._socket = ComfySocket(context.http, server.url, client_id=self.client_id, headers=server.headers)
         self._ending = Ending(context.database, context.storage, context.settings.output_limit)
         self._strays = Strays(context, self.client, self.server_id)
@@ -162,7 +174,7 @@ class Driver:
         """Written down a moment later, while nobody waits; a run that succeeds before tells both at its end."""
         loop = asyncio.get_running_loop()
         attempt.started_timer = loop.call_later(START_TOLD_AFTER, self._tell_started, attempt)
-        self._changed()
+        self._feed.freed()
 
     def _tell_started(self, attempt: Attempt) -> None:
         if self._group is not None:
@@ -210,6 +222,7 @@ class Driver:
         self._group.create_task(self._live(attempt))
 
     async def _live(self, attempt: Attempt) -> None:
+        end: End | None = None
         try:
             end = await attempt.run()
             self._leave_server(attempt)
@@ -227,7 +240,10 @@ class Driver:
             self._attempts.pop(attempt.prompt_id, None)
             self.telemetry.forget(attempt.claim.job_id)
         self._context.wakeups.publish(f"job:{attempt.claim.job_id}")
-        self._changed()
+        if _succeeded(end):
+            self._feed.freed()
+        else:  # perhaps it waits again
+            self._feed.changed()
 
     def _leave_server(self, attempt: Attempt) -> None:
         if attempt not in self._on_server:
@@ -235,14 +251,14 @@ class Driver:
         self._on_server.remove(attempt)
         if attempt.started_at is not None and attempt.ended_at is not None and not attempt.adopted:
             self._context.pace.measured(attempt.claim.shape, self.server_id, attempt.ended_at - attempt.started_at)
-        self._changed()
+        self._feed.freed()
 
     async def _settle_start(self, attempt: Attempt, end: End | None) -> None:
         """A start comes before its end in the job's events; only one of a success may be told by the end alone."""
         untold = attempt.forget_start()
         if attempt.started_write is not None:
             await attempt.started_write
-        elif untold and not (isinstance(end, HistoryEntry) and isinstance(end.verdict, Success)):
+        elif untold and not _succeeded(end):
             await self._write_started(attempt.claim)
 
     async def _write_started(self, claim: Claim) -> None:
@@ -297,3 +313,7 @@ class Driver:
         self.placer.forget()
         self._strays.look_now()
         self._look_everywhere()
+
+
+def _succeeded(end: End | None) -> bool:
+    return isinstance(end, HistoryEntry) and isinstance(end.verdict, Success)

@@ -89,11 +89,15 @@ class Feeder:
             await self._make_way()
             return False
         servers, news = frozenset(slot.server_id for slot in slots), self._news
-        heads = {} if self._nothing_waits(servers) else await self._heads(list(servers))
+        if self._nothing_waits(servers):
+            self._take_back(slots)
+            return False
+        asked_at = clock.monotonic()
+        heads = await self._heads(list(servers))
         placements = self._placed(slots, heads)
         taken = await self._claim(heads, placements) if placements else 0
         if taken == len(heads) < EACH and news == self._news:
-            self._nothing_for, self._asked_at = servers, clock.monotonic()
+            self._nothing_for, self._asked_at = servers, asked_at
         if not placements:
             self._take_back(slots)
         return taken > 0
