@@ -337,3 +337,26 @@ async def test_the_database_itself_refuses_a_second_end(yard: Yard) -> None:
             "INSERT INTO job_events (job_day, job_id, seq, kind, terminal)"
             " SELECT job_day, job_id, 9, 'status', true FROM job_events WHERE terminal"
         )
+
+
+@pytest.mark.parametrize("good", [True, False])
+async def test_the_keys_for_partner_nodes_are_forgotten_when_their_job_has_ended(
+    yard: Yard, *, good: bool
+) -> None:
+    claim = await yard.claimed(
+        await yard.dispatcher_with_server(), secrets={"api_key_comfy_org": "a partner's key"}
+    )
+
+    ended = await (service.succeed(yard.database, claim, []) if good else yard.fail(claim))
+
+    assert ended
+    assert claim.secrets == {"api_key_comfy_org": "a partner's key"}
+    assert await yard.value("SELECT secrets FROM jobs WHERE id = %s", claim.job_id) is None
+
+
+async def test_the_keys_of_a_job_that_is_canceled_while_it_waits_are_forgotten(yard: Yard) -> None:
+    job = await yard.submit(secrets={"api_key_comfy_org": "a partner's key"})
+
+    await yard.cancel(job.id)
+
+    assert await yard.value("SELECT secrets FROM jobs WHERE id = %s", job.id) is None

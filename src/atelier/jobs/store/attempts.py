@@ -44,7 +44,7 @@ WITH locked AS (
     WHERE job_id = locked.id AND number = %(number)s AND fence = %(fence)s AND attempts.state <> 'ended'
     RETURNING job_id
 ), job AS (
-    UPDATE jobs j SET state = 'succeeded', finished_at = now(), started_at = coalesce(
+    UPDATE jobs j SET state = 'succeeded', secrets = NULL, finished_at = now(), started_at = coalesce(
                           j.started_at, greatest(now() - make_interval(secs => %(ran)s), j.created_at)),
                       event_seq = j.event_seq + %(count)s + 1
     FROM attempt a WHERE j.id = a.job_id
@@ -113,7 +113,8 @@ SELECT day, id, event_seq, 'status', '{"state": "canceling"}' FROM job
 
 _END_JOB = """
 WITH job AS (
-    UPDATE jobs SET state = %(state)s, error = %(error)s, finished_at = now(), event_seq = event_seq + 1,
+    UPDATE jobs SET state = %(state)s, error = %(error)s, secrets = NULL, finished_at = now(),
+           event_seq = event_seq + 1,
            tries = coalesce(%(tries)s, tries), server_deaths = coalesce(%(deaths)s, server_deaths),
            dispatcher_losses = coalesce(%(losses)s, dispatcher_losses)
     WHERE id = %(job)s AND finished_at IS NULL
