@@ -1,5 +1,6 @@
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -62,6 +63,15 @@ async def test_a_repeated_prompt_keeps_its_file_until_the_cache_is_freed(asker: 
     assert repeated["outputs"] == first["outputs"]
     assert repeated["status"]["messages"][1][1]["nodes"] == ["1", "2"]
     assert after["outputs"]["2"]["images"][0]["filename"] == "x_00002_.png"
+
+
+async def test_its_folder_may_be_named_in_a_roundabout_way(tmp_path: Path) -> None:
+    roundabout = tmp_path / "inner" / ".." / "comfy"
+
+    async with simulated(SimulatorConfig(directory=roundabout)) as base, aiohttp.ClientSession() as session:
+        entry = await Asker(session, base).run(graph(prefix="below/x"))
+
+    assert entry["outputs"]["2"]["images"][0]["subfolder"] == "below"
 
 
 async def test_only_what_the_last_prompt_used_is_kept(asker: Asker) -> None:

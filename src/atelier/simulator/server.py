@@ -60,7 +60,7 @@ def _port(runner: web.AppRunner) -> int:
 
 
 def _build(config: SimulatorConfig) -> Simulator:
-    root = config.directory or Path(tempfile.mkdtemp(prefix="atelier-simulator-"))
+    root = (config.directory or Path(tempfile.mkdtemp(prefix="atelier-simulator-"))).resolve()
     folders, sockets, faults, tally = Folders(root), Sockets(), Faults(), Tally(config.control)
     folders.make()
     memory = ModelMemory(config.vram_gb, config.load_seconds, config.load_seconds_per_gb)
