@@ -163,4 +163,6 @@ async def test_a_database_that_does_not_answer_is_one_sentence(terminal: Termina
 
     assert (ended.code, ended.out) == (1, "")
     assert "PostgreSQL does not answer at 127.0.0.1:1/none" in ended.err
+    assert "start it, or correct its address" in ended.err
+    assert ended.err.count("\n") == 1
     assert "s3cret" not in ended.err

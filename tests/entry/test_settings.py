@@ -52,6 +52,7 @@ def test_the_state_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.chdir(tmp_path)
 
     assert load().state_dir == tmp_path / ".atelier"
+    assert load(state_dir=Path("inner/../other")).state_dir == tmp_path / "other"
 
 
 def test_servers_are_a_list_of_whole_addresses_without_repetition() -> None:
@@ -66,13 +67,17 @@ def test_servers_are_a_list_of_whole_addresses_without_repetition() -> None:
         ("ATELIER_PORT", "abc", "ATELIER_PORT must be a valid integer"),
         ("ATELIER_PORT", "70000", "ATELIER_PORT must be less than or equal to 65535"),
         ("ATELIER_QUEUE_TTL", "2 moons", "write a duration like"),
-        ("ATELIER_UPLOAD_LIMIT", "much", "ATELIER_UPLOAD_LIMIT"),
+        ("ATELIER_QUEUE_TTL", "soon", "write a duration like"),
+        ("ATELIER_UPLOAD_LIMIT", "much", "ATELIER_UPLOAD_LIMIT is not usable: write a size like"),
+        ("ATELIER_UPLOAD_LIMIT", "-1", "write a size like"),
+        ("ATELIER_COMFYUI_HEADERS", '{"http://a": 1}', "write JSON like"),
+        ("ATELIER_COMFYUI_HEADERS", "[]", "write JSON like"),
         ("ATELIER_CORS_ORIGINS", "*", "name each origin"),
         ("ATELIER_COMFYUI_URLS", "ftp://server", "write an address like"),
         ("ATELIER_COMFYUI_URLS", "http://me:secret@server", "keep passwords out of addresses"),
         ("ATELIER_COMFYUI_HEADERS", "{", "write JSON like"),
         ("ATELIER_LOG_LEVEL", "loud", "ATELIER_LOG_LEVEL must be 'debug', 'info', 'warning' or 'error'"),
-        ("ATELIER_LEASE_HOLD", "1s", "lease_heartbeat must be shorter"),
+        ("ATELIER_LEASE_HOLD", "1s", "ATELIER_LEASE_HEARTBEAT must be shorter"),
         ("COMFYUI_TIMEOUT", "soon", "ATELIER_RUN_TIMEOUT (read from COMFYUI_TIMEOUT)"),
     ],
 )

@@ -74,6 +74,15 @@ async def test_the_first_key_is_the_same_after_a_restart(database: Database, tmp
     assert _mode(tmp_path / "first_key") == 0o600
 
 
+async def test_a_first_key_that_is_none_is_replaced(database: Database, tmp_path: Path) -> None:
+    settings = load(state_dir=tmp_path)
+    (tmp_path / "first_key").write_bytes(b"\xff\xfe")
+
+    made = await first_key(settings, database, b"pepper")
+
+    assert made == await first_key(settings, database, b"pepper")
+
+
 async def test_a_revoked_first_key_is_replaced(database: Database, tmp_path: Path) -> None:
     settings = load(state_dir=tmp_path)
     key = await first_key(settings, database, PEPPER)

@@ -21,8 +21,9 @@ from atelier.fleet import service as fleet
 from atelier.fleet.model import Origin, Server
 from atelier.kit.clock import monotonic
 from atelier.kit.database import Database
-from atelier.kit.errors import Refusal
+from atelier.kit.errors import Refusal, SetupFailed
 from atelier.kit.ids import new_uuid
+from atelier.storage.model import Storage
 
 ENOUGH_BYTES = 1_000_000_000
 WAKE_SECONDS = 5.0
@@ -102,14 +103,28 @@ async def _is_ours(settings: Settings) -> bool:
 
 
 async def _files(settings: Settings) -> str:
-    storage = storage_of(settings)
+    place = settings.storage_url or settings.state_dir / "files"
+    try:
+        kept = await _kept(storage_of(settings))
+    except SetupFailed:
+        raise
+    except Refusal as refusal:
+        raise Refusal(f"{place} cannot be used ({refusal.message.rstrip('.')}): {_STORAGE}") from refusal
+    if not kept:
+        raise Refusal(f"a file that was written to {place} is not there: {_STORAGE}")
+    return f"{place} keeps files"
+
+
+async def _kept(storage: Storage) -> bool:
+    """Whether a file that was written is there; it is removed."""
     key = f"doctor/{new_uuid()}"
     await storage.put(key, b"atelier", content_type="application/octet-stream")
     size = await storage.head(key)
     await storage.delete(key)
-    if size != len(b"atelier"):
-        raise Refusal("a file that was written is not there: look at ATELIER_STORAGE_URL")
-    return f"{settings.storage_url or settings.state_dir / 'files'} keeps files"
+    return size == len(b"atelier")
+
+
+_STORAGE = "look at ATELIER_STORAGE_URL and at the ATELIER_S3_ settings beside it, and whether the bucket is there"
 
 
 async def _with_database(settings: Settings, opened: Database) -> list[Finding]:

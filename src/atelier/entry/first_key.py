@@ -49,7 +49,12 @@ async def _opens(database: Database, pepper: bytes, plaintext: str) -> bool:
 
 
 def _kept(file: Path) -> str:
+    """A key is plain ASCII: what is not opens nothing, and is replaced like a revoked one."""
     try:
-        return file.read_text().strip()
+        return file.read_text(errors="replace").strip()
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        raise SetupFailed(
+            f"{file} cannot be read ({error.strerror}): give this user the right to, or delete it to get a new key"
+        ) from error

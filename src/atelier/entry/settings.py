@@ -27,9 +27,12 @@ def _split(value: object) -> object:
 
 
 def _from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
     try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError as error:
+        found = json.loads(value)
+        return {server: dict(headers.items()) for server, headers in found.items()}
+    except (ValueError, AttributeError) as error:
         raise ValueError('write JSON like {"http://192.168.1.20:8188": {"X-Key": "..."}}') from error
 
 
@@ -137,7 +140,7 @@ class Settings(BaseSettings):
     @field_validator("state_dir")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
-        return folder.expanduser().absolute()
+        return folder.expanduser().resolve()
 
     @field_validator("public_url", "s3_endpoint")
     @classmethod
@@ -159,7 +162,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _leases_end_in_order(self) -> Self:
         if not self.lease_heartbeat < self.lease_hold < self.lease_expiry:
-            raise ValueError("lease_heartbeat must be shorter than lease_hold, and that shorter than lease_expiry")
+            raise ValueError(
+                "ATELIER_LEASE_HEARTBEAT must be shorter than ATELIER_LEASE_HOLD,"
+                " and that shorter than ATELIER_LEASE_EXPIRY"
+            )
         return self
 
     def headers_for(self, *names: str) -> dict[str, str]:

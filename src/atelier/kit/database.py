@@ -63,7 +63,7 @@ class Database:
             await self._pool.open(wait=True, timeout=START_SECONDS)
         except psycopg.Error as error:
             await self._pool.close()
-            raise SetupFailed(f"PostgreSQL does not answer at {self._place}: {error}") from error
+            raise _away(self._place, error) from error
 
     async def close(self) -> None:
         await self._pool.close()
@@ -103,7 +103,7 @@ class Database:
                         await asyncio.sleep(0.2)
                     else:
                         return
-        raise SetupFailed(f"PostgreSQL does not answer at {self._place}: {reason or 'no reply'}") from reason
+        raise _away(self._place, reason) from reason
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Tx]:
@@ -139,6 +139,12 @@ def _alive(url: str) -> dict[str, Any]:
     """How a machine that vanished is noticed within half a minute; what the URL says about it wins."""
     said = conninfo_to_dict(url)
     return {name: value for name, value in KEEPALIVE.items() if name not in said}
+
+
+def _away(place: str, reason: psycopg.Error | None) -> SetupFailed:
+    """PostgreSQL's own first line; what follows it there are questions to the reader."""
+    said = str(reason).strip().splitlines()[0] if reason and str(reason).strip() else "no reply"
+    return SetupFailed(f"PostgreSQL does not answer at {place} ({said}): start it, or correct its address")
 
 
 def _without_password(url: str) -> str:

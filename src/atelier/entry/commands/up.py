@@ -73,4 +73,6 @@ def _tell(settings: Settings, atelier: Running) -> None:
     print_line(f"key      {atelier.key if sys.stdout.isatty() else settings.state_dir / FILE}")
     for server in atelier.servers:
         print_line(f"server   {server.id} at {server.url}")
+    if not atelier.servers:
+        print_line("server   none yet, so jobs wait: atelier servers add URL")
     print_line("Ctrl-C stops it.")
