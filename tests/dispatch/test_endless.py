@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
 
 from atelier.comfy.client import Timeouts
 from atelier.fleet import service as fleet
@@ -11,7 +10,7 @@ from atelier.jobs.model import JobState
 from atelier.kit.background import background
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.simulator.config import SimulatorConfig
-from support.fault_proxy import fault_proxy
+from support.fault_proxy import before_database, fault_proxy
 from support.fleet import Ground, picture, sampled, simulator
 from support.postgres import opened
 from support.promises import assert_nothing_drawn_twice, assert_promises, eventually, rows
@@ -22,19 +21,11 @@ SLOW = SimulatorConfig(control=True, step_seconds=0.05)
 FAST = SimulatorConfig(control=True)
 
 
-def socket_of(database_url: str) -> tuple[str, str]:
-    """The Unix socket's folder and the name of its file."""
-    parts = urlsplit(database_url)
-    folder = parse_qs(parts.query)["host"][0]
-    return folder, f".s.PGSQL.{parts.port or 5432}"
-
-
 async def test_a_claim_whose_answer_was_lost_is_run(ground: Ground, database_url: str, tmp_path: Path) -> None:
-    folder, name = socket_of(database_url)
     async with (
         simulator(FAST) as url,
-        fault_proxy(f"{folder}/{name}", tmp_path / name) as proxy,
-        opened(database_url.replace(quote(folder, safe=""), quote(str(tmp_path), safe=""))) as broken,
+        before_database(database_url, tmp_path) as (proxy, through_proxy),
+        opened(through_proxy) as broken,
         background() as tasks,
     ):
         await ground.add_server(url, "sim-1")

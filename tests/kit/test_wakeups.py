@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from atelier.kit.background import background
 from atelier.kit.database import Database
 from atelier.kit.wakeups import CHANNEL, Wakeups
+from support.fault_proxy import before_database
 from support.postgres import opened
 
 SOON = 10.0
@@ -200,3 +202,19 @@ async def test_a_wake_up_is_never_longer_than_a_notification_may_be(database: Da
             bus.publish("queue")
 
             assert await woken.wait(SOON)
+
+
+async def test_a_connection_that_went_silent_is_given_up_and_loses_nothing(
+    database_url: str, other: Wakeups, tmp_path: Path
+) -> None:
+    async with before_database(database_url, tmp_path) as (proxy, through_proxy):
+        bus = Wakeups(Database(database_url, listen_url=through_proxy))
+        async with running(bus, other):
+            with other.subscribe("queue") as woken:
+                assert await woken.wait(SOON)  # it listens
+                proxy.on("swallow", b"pg_notify")
+
+                bus.publish("queue")
+
+                assert await woken.wait(2 * SOON)
+                assert proxy.met == 1

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class FaultProxy:
     _open: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     def on(self, fault: str, mark: bytes, times: int = 1) -> None:
-        """`cut_before`, `cut_after` (no reply), `cut_within` (half the reply), or `hold` until `released`."""
+        """`cut_before`, `cut_after` (no reply), `cut_within` (half), `swallow`, `hold` until `released`."""
         self.fault, self.mark, self.times = fault, mark, times
         self.released.clear()
 
@@ -68,6 +68,8 @@ class FaultProxy:
                 if self.fault == "cut_before":
                     writer.transport.abort()
                     break
+                if self.fault == "swallow":
+                    continue
                 if self.fault == "hold":
                     await self.released.wait()
                 else:
@@ -113,3 +115,13 @@ async def fault_proxy(target: str, socket: Path | None = None) -> AsyncGenerator
         server.close()
         proxy.released.set()
         proxy.cut()
+
+
+@contextlib.asynccontextmanager
+async def before_database(url: str, folder: Path) -> AsyncGenerator[tuple[FaultProxy, str]]:
+    """A proxy before the Unix socket of this libpq URL, and the URL that leads through it."""
+    parts = urlsplit(url)
+    place = parse_qs(parts.query)["host"][0]
+    name = f".s.PGSQL.{parts.port or 5432}"
+    async with fault_proxy(f"{place}/{name}", folder / name) as proxy:
+        yield proxy, url.replace(quote(place, safe=""), quote(str(folder), safe=""))
