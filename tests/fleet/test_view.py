@@ -1,5 +1,6 @@
 """A graph that no server could run is refused in ComfyUI's words, with the names that were perhaps meant."""
 
+import json
 from typing import Any
 
 import pytest
@@ -120,6 +121,37 @@ async def test_a_missing_model_is_named_with_the_nearest_files_of_that_loader(ya
     assert near[0] == "sd_xl_base_1.0.safetensors"
     [fault] = refused.details["node_errors"]["1"]["errors"]
     assert fault["type"] == "value_not_in_list"
+
+
+async def test_of_thousands_of_missing_names_ten_are_named(yard: Yard) -> None:
+    await knows(yard, "server-1", SaveImage=SAVE, CheckpointLoaderSimple=checkpoint("a.safetensors"))
+    document = {
+        str(number): {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": f"{number}.safetensors"}}
+        for number in range(3000)
+    }
+    document |= {f"n{number}": {"class_type": f"Odd{number}", "inputs": {}} for number in range(3)}
+
+    refused = refusal(await seen(yard), document)
+
+    assert refused.message.endswith("2993 more are missing.")
+    assert refused.details is not None
+    assert len(refused.details["missing_node_classes"]) == 3
+    assert len(refused.details["missing_models"]) == 7
+
+
+async def test_the_answer_to_thousands_of_faulty_nodes_stays_short(yard: Yard) -> None:
+    models = [f"{number}.safetensors" for number in range(1000)]
+    await knows(yard, "server-1", SaveImage=SAVE, CheckpointLoaderSimple=checkpoint(*models))
+    document: dict[str, Any] = {}
+    for number in range(3000):
+        document[f"load{number}"] = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": ["load0", 0]}}
+        document[str(number)] = {"class_type": "SaveImage", "inputs": {"images": [f"load{number}", 0]}}
+
+    refused = refusal(await seen(yard), document)
+
+    assert refused.details is not None
+    assert len(refused.details["node_errors"]) == 100
+    assert len(json.dumps([refused.message, refused.details])) < 1_000_000
 
 
 async def test_what_no_single_server_has_together_is_not_called_missing_everywhere(yard: Yard) -> None:

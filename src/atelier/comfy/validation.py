@@ -121,7 +121,7 @@ def _judged(walk: "_Walk", outputs: tuple[str, ...]) -> Verdict:
         }
         for node_id, first in blamed_from.items()
     }
-    own = [one for node_id in failed for one in walk.done[node_id].errors]
+    own = [one for node_id in failed[:MAX_NAMED] for one in walk.done[node_id].errors]
     return Verdict(walk.converted(), tuple(good), None if good else errors.outputs_failed(own), node_errors)
 
 

@@ -7,7 +7,7 @@ send them. A traceback is one line that names the step: there is no ComfyUI sour
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from atelier.comfy.catalog import InputSpec
+from atelier.comfy.catalog import InputSpec, as_list
 
 NodeError: TypeAlias = dict[str, Any]
 
@@ -29,11 +29,11 @@ def bad_linked_input(spec: InputSpec, value: object) -> NodeError:
 
 
 def return_type_mismatch(spec: InputSpec, received: object, link: Sequence[Any]) -> NodeError:
-    details = f"{spec.name}, received_type({received}) mismatch input_type({spec.type})"
+    details = f"{spec.name}, received_type({_printed(received)}) mismatch input_type({_printed(spec.type)})"
     extra = {
         "input_name": spec.name,
-        "input_config": spec.config,
-        "received_type": received,
+        "input_config": _config(spec),
+        "received_type": None if _is_long(received) else received,
         "linked_node": list(link),
     }
     return error("return_type_mismatch", "Return type mismatch between linked nodes", details, extra)
@@ -57,10 +57,8 @@ def value_bigger_than_max(spec: InputSpec, value: object) -> NodeError:
 
 def value_not_in_list(spec: InputSpec, value: object, choices: Sequence[Any]) -> NodeError:
     """A long list is neither printed nor sent back: ComfyUI answers its length and a null `input_config`."""
-    long = len(choices) > LONGEST_PRINTED_LIST
-    shown = f"(list of length {len(choices)})" if long else str(list(choices))
-    extra = {**_received(spec, value), "input_config": None if long else spec.config}
-    return error("value_not_in_list", "Value not in list", f"{spec.name}: '{value}' not in {shown}", extra)
+    details = f"{spec.name}: '{value}' not in {_printed(list(choices))}"
+    return error("value_not_in_list", "Value not in list", details, _received(spec, value))
 
 
 def custom_validation_failed(spec: InputSpec, reason: str) -> NodeError:
@@ -78,7 +76,7 @@ def exception_during_validation(reason: Exception) -> NodeError:
 def exception_during_inner_validation(spec: InputSpec, link: Sequence[Any], reason: Exception) -> NodeError:
     extra = {
         "input_name": spec.name,
-        "input_config": spec.config,
+        "input_config": _config(spec),
         "exception_message": str(reason),
         "exception_type": type(reason).__name__,
         "traceback": ["  in validate_inputs\n"],
@@ -129,4 +127,22 @@ def outputs_failed(errors: Sequence[NodeError]) -> NodeError:
 
 
 def _received(spec: InputSpec, value: object) -> dict[str, Any]:
-    return {"input_name": spec.name, "input_config": spec.config, "received_value": value}
+    return {"input_name": spec.name, "input_config": _config(spec), "received_value": value}
+
+
+def _config(spec: InputSpec) -> list[Any] | None:
+    """A long list becomes null, as ComfyUI does it for a value that is not in the list.
+
+    It prints the list in its other errors: ten thousand faulty links, ten thousand lists of all model files.
+    """
+    return None if _is_long(spec.choices) else spec.config
+
+
+def _printed(kind: object) -> str:
+    listed = as_list(kind)
+    return f"(list of length {len(listed)})" if listed is not None and _is_long(listed) else str(kind)
+
+
+def _is_long(choices: object) -> bool:
+    listed = as_list(choices)
+    return listed is not None and len(listed) > LONGEST_PRINTED_LIST

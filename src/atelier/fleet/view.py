@@ -1,6 +1,7 @@
 """The fleet as one process sees it, at most seconds old; it judges graphs without a query."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,16 @@ from atelier.comfy.validation import Generation, Verdict, validate
 from atelier.comfy.validation_inputs import Ignore
 from atelier.fleet import requirements, store
 from atelier.fleet.inventory import Inventory
-from atelier.fleet.model import Requirement, Server
+from atelier.fleet.model import ModelRef, Requirement, Server
 from atelier.kit.database import Database
 from atelier.kit.errors import Kind, Refusal
 from atelier.kit.wakeups import Wakeups
 
 REFRESH_SECONDS = 5.0
+MOST_NAMED = 10
+"""Missing names in one answer; each is compared with all that is known."""
+MOST_FAULTY = 100
+"""Faulty nodes in one answer. A graph may have thousands, and each is told with the names of a hundred others."""
 
 _log = structlog.get_logger(__name__)
 
@@ -80,9 +85,14 @@ class FleetView:
             if self._snapshot.inventories:
                 raise self._refusal(requirement, graph, ignore)
             return
-        verdicts = [_judged(graph, inventory.catalog, ignore) for inventory in able]
-        if all(verdict.error is not None for verdict in verdicts):
-            raise _invalid(verdicts[0])
+        first: Verdict | None = None
+        for inventory in able:
+            verdict = _judged(graph, inventory.catalog, ignore)
+            if verdict.error is None:
+                return
+            first = first or verdict
+        if first is not None:
+            raise _invalid(first)
 
     async def requirement_id(self, digest: bytes, requirement: Requirement) -> int:
         """The id of a requirement set; asked of the database once per process."""
@@ -96,34 +106,33 @@ class FleetView:
         return known
 
     def _refusal(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> NobodyCanRun:
-        gaps = [requirements.missing(one, requirement) for one in self.inventories()]
-        gap = min(gaps, key=lambda missing: (len(missing.classes), len(missing.models)))
-        sentences = [self._class_sentence(name) for name in sorted(gap.classes)]
-        refs = sorted(gap.models, key=lambda ref: ref.value)
-        sentences += [self._model_sentence(ref.class_type, ref.input_name, ref.value) for ref in refs]
-        closest = min(
-            (_judged(graph, one.catalog, ignore) for one in self.inventories()), key=lambda v: len(v.node_errors)
-        )
+        gaps = ((one, requirements.missing(one, requirement)) for one in self.inventories())
+        closest, gap = min(gaps, key=lambda found: (len(found[1].classes), len(found[1].models)))
+        classes = {name: self._near_classes(name) for name in sorted(gap.classes)[:MOST_NAMED]}
+        refs = sorted(gap.models, key=lambda ref: ref.value)[: MOST_NAMED - len(classes)]
+        models = {ref: self._near_models(ref.class_type, ref.input_name, ref.value) for ref in refs}
+        sentences = [self._class_sentence(name, near) for name, near in classes.items()]
+        sentences += [self._model_sentence(ref, near) for ref, near in models.items()]
+        if unnamed := len(gap.classes) + len(gap.models) - len(sentences):
+            sentences.append(f"{unnamed} more are missing.")
+        verdict = _judged(graph, closest.catalog, ignore)
         details = {
-            "error": closest.error,
-            "node_errors": closest.node_errors,
-            "missing_node_classes": {name: self._near_classes(name) for name in sorted(gap.classes)},
-            "missing_models": {
-                ref.value: self._near_models(ref.class_type, ref.input_name, ref.value) for ref in refs
-            },
+            **_told(verdict),
+            "missing_node_classes": classes,
+            "missing_models": {ref.value: near for ref, near in models.items()},
         }
         return NobodyCanRun("No server can run this: " + " ".join(sentences), details=details)
 
-    def _class_sentence(self, name: str) -> str:
+    def _class_sentence(self, name: str, near: list[str]) -> str:
         if any(name in one.classes for one in self.inventories()):
-            return f"node class {name!r} is only on servers that lack something else."
-        return f"node class {name!r} exists on none of them{_perhaps(self._near_classes(name))}."
+            return f"node class {_short(name)} is only on servers that lack something else."
+        return f"node class {_short(name)} exists on none of them{_perhaps(near)}."
 
-    def _model_sentence(self, class_type: str, input_name: str, value: str) -> str:
-        if any(value in (one.options(class_type, input_name) or ()) for one in self.inventories()):
-            return f"model file {value!r} ({class_type}.{input_name}) is only on servers that lack something else."
-        near = _perhaps(self._near_models(class_type, input_name, value))
-        return f"model file {value!r} ({class_type}.{input_name}) exists on none of them{near}."
+    def _model_sentence(self, ref: ModelRef, near: list[str]) -> str:
+        named = f"model file {_short(ref.value)} ({ref.class_type}.{ref.input_name})"
+        if any(ref.value in (one.options(ref.class_type, ref.input_name) or ()) for one in self.inventories()):
+            return f"{named} is only on servers that lack something else."
+        return f"{named} exists on none of them{_perhaps(near)}."
 
     def _near_classes(self, name: str) -> list[str]:
         return requirements.nearest(name, (known for one in self.inventories() for known in one.classes))
@@ -142,7 +151,16 @@ def _invalid(verdict: Verdict) -> NobodyCanRun:
     message = str(error.get("message") or "The workflow is not valid.")
     if error.get("details"):
         message = f"{message}: {error['details']}"
-    return NobodyCanRun(message, details={"error": error, "node_errors": verdict.node_errors})
+    return NobodyCanRun(message, details=_told(verdict))
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    some = itertools.islice(verdict.node_errors.items(), MOST_FAULTY)
+    return {"error": verdict.error, "node_errors": dict(some)}
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= requirements.LONGEST_NAME else name[: requirements.LONGEST_NAME] + "…")
 
 
 def _perhaps(names: list[str]) -> str:
