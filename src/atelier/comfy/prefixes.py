@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
-from atelier.comfy.links import Graph, unwrapped
+from atelier.comfy.links import Graph, is_link, unwrapped
 
 PREFIX_INPUT = "filename_prefix"
 _LOADED = {
@@ -46,10 +46,32 @@ def loader_inputs(graph: Graph, object_info: Mapping[str, Any] = NO_CATALOGUE) -
 def _loader_inputs(graph: Graph, object_info: Mapping[str, Any]) -> Iterator[LoaderInput]:
     for node_id, node in graph.items():
         class_type = node["class_type"]
-        for name in sorted({*_LOADED.get(class_type, ()), *_uploads(object_info.get(class_type))}):
+        for name in sorted(_file_inputs(class_type, object_info)):
+            for text in texts(node["inputs"].get(name)):
+                yield LoaderInput(node_id, class_type, name, text)
+
+
+def linked_loaders(graph: Graph, object_info: Mapping[str, Any] = NO_CATALOGUE) -> Iterator[LoaderInput]:
+    """The same inputs where a link feeds them; the value is the id of the node that will name the file."""
+    for node_id, node in graph.items():
+        class_type = node["class_type"]
+        for name in sorted(_file_inputs(class_type, object_info)):
             value = unwrapped(node["inputs"].get(name))
-            if isinstance(value, str):
-                yield LoaderInput(node_id, class_type, name, value)
+            if is_link(value):
+                yield LoaderInput(node_id, class_type, name, cast("list[str]", value)[0])
+
+
+def texts(value: object) -> Iterator[str]:
+    """The text that an input is given, or those that it is given as a list of choices."""
+    inner = unwrapped(value)
+    if isinstance(inner, str):
+        yield inner
+    elif isinstance(inner, list) and not is_link(inner):
+        yield from (one for one in cast("list[object]", inner) if isinstance(one, str))
+
+
+def _file_inputs(class_type: str, object_info: Mapping[str, Any]) -> set[str]:
+    return {*_LOADED.get(class_type, ()), *_uploads(object_info.get(class_type))}
 
 
 def _uploads(info: object) -> Iterator[str]:
