@@ -12,6 +12,11 @@ from support.terminal import Terminal, ready_line, stopped
 
 pytestmark = pytest.mark.timeout(120)
 
+GRAPH = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 7}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+}
+
 
 def _children(pid: int) -> list[Any]:
     return list(psutil.Process(pid).children(recursive=True))
@@ -20,6 +25,15 @@ def _children(pid: int) -> list[Any]:
 async def _answers(url: str) -> None:
     async with aiohttp.ClientSession() as http, http.get(f"{url}/system_stats") as reply:
         assert reply.status == 200
+
+
+async def _one_more_job(url: str, key: str) -> list[str]:
+    """Submit one; gives the ids of all jobs, newest first."""
+    async with aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {key}"}) as http:
+        async with http.post("/api/v2/jobs", json={"workflow": GRAPH}) as reply:
+            assert reply.status == 201
+        async with http.get("/api/v2/jobs") as reply:
+            return [job["id"] for job in (await reply.json())["jobs"]]
 
 
 async def test_up_takes_jobs_when_it_says_so_and_stops_everything_it_started(terminal: Terminal) -> None:
@@ -44,14 +58,17 @@ async def test_up_takes_jobs_when_it_says_so_and_stops_everything_it_started(ter
 
 async def test_keys_and_jobs_outlive_a_restart(terminal: Terminal) -> None:
     keys: list[str] = []
+    jobs: list[list[str]] = []
     for number in range(2):
         process = await terminal.start("up", "--json", "--port", "0", "--simulate", "1", "--key-file", str(number))
         ready = await ready_line(process)
         await _answers(ready["servers"][0]["url"])
+        keys.append((terminal.folder / str(number)).read_text().strip())
+        jobs.append(await _one_more_job(str(ready["url"]), keys[-1]))
         await stopped(process, signal.SIGINT)
-        keys.append((terminal.folder / str(number)).read_text())
 
     assert keys[0] == keys[1]
+    assert (len(jobs[0]), jobs[1][1:]) == (1, jobs[0])
     assert (terminal.folder / ".atelier").is_dir()
 
 
