@@ -8,7 +8,7 @@ from atelier.comfy.graph import InvalidWorkflow
 from atelier.intake.rules import check_files
 
 
-def loading(name: object, class_type: str = "LoadImage", key: str = "image") -> dict[str, dict[str, object]]:
+def loading(name: object, class_type: str = "LoadImage", key: str = "image") -> dict[str, dict[str, Any]]:
     return {"1": {"class_type": class_type, "inputs": {key: name}}}
 
 

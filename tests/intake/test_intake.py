@@ -193,3 +193,23 @@ async def test_a_large_model_makes_the_lane(door: Door) -> None:
     assert await door.yard.value("SELECT body -> 'models' FROM requirements WHERE body -> 'models' <> '[]'") == [
         ["CheckpointLoaderSimple", "ckpt_name", "sdxl.safetensors"]
     ]
+
+
+async def test_a_large_graph_is_judged_like_a_small_one(door: Door) -> None:
+    await door.knows(EmptyImage={"input": {}, "output": ["IMAGE"]}, SaveImage={"input": {}, "output_node": True})
+
+    accepted = await door.submit(picture(), size=5_000_000)
+
+    assert (await door.yard.read(accepted.id)).state == "queued"
+    with pytest.raises(NobodyCanRun):
+        await door.submit({"1": {"class_type": "Nonsense", "inputs": {}}}, size=5_000_000)
+
+
+async def test_a_graph_of_missing_assets_is_answered_in_short(door: Door) -> None:
+    members = [{"__type": "core/ASSET"}] * 1000
+    hostile = {"1": {"class_type": "LoadImage", "inputs": {"x" * 900_000: members}}}
+
+    with pytest.raises(assets.MissingAssets) as refused:
+        await door.submit(hostile)
+
+    assert len(refused.value.message) < 5000

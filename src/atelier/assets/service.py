@@ -19,6 +19,8 @@ from atelier.kit.http.ranges import Slice
 from atelier.kit.ids import AccountId, AssetId, JobId, new_uuid
 from atelier.storage.model import Body, ContentMissing, Storage
 
+MOST_NAMED = 10
+
 
 class HashMismatch(Refusal):
     """The bytes that came are not those that were promised."""
@@ -51,9 +53,9 @@ class MissingAssets(Refusal):
     code = "missing_asset"
 
     def __init__(self, missing: Sequence[str]) -> None:
+        named = ", ".join(missing[:MOST_NAMED]) + (" and more" if len(missing) > MOST_NAMED else "")
         super().__init__(
-            f"The workflow names assets that do not exist: {', '.join(missing)}.",
-            details={"missing_ids": list(missing)},
+            f"The workflow names assets that do not exist: {named}.", details={"missing_ids": list(missing)}
         )
 
 

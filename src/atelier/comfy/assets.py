@@ -8,6 +8,7 @@ from atelier.comfy.links import Graph
 from atelier.kit.ids import parse_uuid
 
 ASSET_TYPE = "core/ASSET"
+LONGEST_PATH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,13 @@ def _placed(value: object, places: Mapping[str, str]) -> Any:
 def _asset_objects(graph: Graph) -> Iterator[tuple[object, str]]:
     for node_id, node in graph.items():
         for name, value in node["inputs"].items():
-            yield from _walk(value, f"{node_id}.{name}")
+            yield from _walk(value, _below(_below("", node_id), name))
+
+
+def _below(path: str, name: str) -> str:
+    """A path is made for every value of a graph, and a name may have a million characters."""
+    name = name[:LONGEST_PATH]
+    return f"{path}.{name}"[:LONGEST_PATH] if path else name
 
 
 def _walk(value: object, path: str) -> Iterator[tuple[object, str]]:
@@ -64,10 +71,10 @@ def _walk(value: object, path: str) -> Iterator[tuple[object, str]]:
         yield value, path
     elif isinstance(value, dict):
         for key, member in cast("dict[str, object]", value).items():
-            yield from _walk(member, f"{path}.{key}")
+            yield from _walk(member, _below(path, key))
     elif isinstance(value, list):
         for place, member in enumerate(cast("list[object]", value)):
-            yield from _walk(member, f"{path}.{place}")
+            yield from _walk(member, _below(path, str(place)))
 
 
 def _is_asset(value: object) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
+from atelier.comfy.catalog import as_list
 from atelier.comfy.links import Graph, is_link, unwrapped
 
 PREFIX_INPUT = "filename_prefix"
@@ -66,8 +67,8 @@ def texts(value: object) -> Iterator[str]:
     inner = unwrapped(value)
     if isinstance(inner, str):
         yield inner
-    elif isinstance(inner, list) and not is_link(inner):
-        yield from (one for one in cast("list[object]", inner) if isinstance(one, str))
+    elif not is_link(inner) and (several := as_list(inner)) is not None:
+        yield from (one for one in several if isinstance(one, str))
 
 
 def _file_inputs(class_type: str, object_info: Mapping[str, Any]) -> set[str]:

@@ -40,6 +40,59 @@ class _Snapshot:
     servers: tuple[Server, ...]
     inventories: Mapping[bytes, Inventory]
 
+    def judge(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> None:
+        able = [one for one in self.inventories.values() if not requirements.missing(one, requirement)]
+        if not able:
+            if self.inventories:
+                raise self._refusal(requirement, graph, ignore)
+            return
+        first: Verdict | None = None
+        for inventory in able:
+            verdict = _judged(graph, inventory.catalog, ignore)
+            if verdict.error is None:
+                return
+            first = first or verdict
+        if first is not None:
+            raise _invalid(first)
+
+    def _refusal(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> NobodyCanRun:
+        gaps = ((one, requirements.missing(one, requirement)) for one in self.inventories.values())
+        closest, gap = min(gaps, key=lambda found: (len(found[1].classes), len(found[1].models)))
+        classes = {name: self._near_classes(name) for name in sorted(gap.classes)[:MOST_NAMED]}
+        refs = sorted(gap.models, key=lambda ref: ref.value)[: MOST_NAMED - len(classes)]
+        models = {ref: self._near_models(ref.class_type, ref.input_name, ref.value) for ref in refs}
+        sentences = [self._class_sentence(name, near) for name, near in classes.items()]
+        sentences += [self._model_sentence(ref, near) for ref, near in models.items()]
+        if unnamed := len(gap.classes) + len(gap.models) - len(sentences):
+            sentences.append(f"{unnamed} more are missing.")
+        verdict = _judged(graph, closest.catalog, ignore)
+        details = {
+            **_told(verdict),
+            "missing_node_classes": classes,
+            "missing_models": {ref.value: near for ref, near in models.items()},
+        }
+        return NobodyCanRun("No server can run this: " + " ".join(sentences), details=details)
+
+    def _class_sentence(self, name: str, near: list[str]) -> str:
+        if any(name in one.classes for one in self.inventories.values()):
+            return f"node class {_short(name)} is only on servers that lack something else."
+        return f"node class {_short(name)} exists on none of them{_perhaps(near)}."
+
+    def _model_sentence(self, ref: ModelRef, near: list[str]) -> str:
+        named = f"model file {_short(ref.value)} ({ref.class_type}.{ref.input_name})"
+        if any(
+            ref.value in (one.options(ref.class_type, ref.input_name) or ()) for one in self.inventories.values()
+        ):
+            return f"{named} is only on servers that lack something else."
+        return f"{named} exists on none of them{_perhaps(near)}."
+
+    def _near_classes(self, name: str) -> list[str]:
+        return requirements.nearest(name, (known for one in self.inventories.values() for known in one.classes))
+
+    def _near_models(self, class_type: str, input_name: str, value: str) -> list[str]:
+        known = (one.options(class_type, input_name) or () for one in self.inventories.values())
+        return requirements.nearest(value, (str(choice) for choices in known for choice in choices))
+
 
 class FleetView:
     """Last known inventories of all registered servers, also of offline ones."""
@@ -79,20 +132,11 @@ class FleetView:
         return iter(self._snapshot.inventories.values())
 
     def judge(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> None:
-        """Raise NobodyCanRun in ComfyUI's words, with the nearest names; silent while no inventory is known."""
-        able = [one for one in self.inventories() if not requirements.missing(one, requirement)]
-        if not able:
-            if self._snapshot.inventories:
-                raise self._refusal(requirement, graph, ignore)
-            return
-        first: Verdict | None = None
-        for inventory in able:
-            verdict = _judged(graph, inventory.catalog, ignore)
-            if verdict.error is None:
-                return
-            first = first or verdict
-        if first is not None:
-            raise _invalid(first)
+        """Raise NobodyCanRun in ComfyUI's words, with the nearest names; silent while no inventory is known.
+
+        It looks at one state of the fleet, so it may be called from a thread.
+        """
+        self._snapshot.judge(requirement, graph, ignore)
 
     async def requirement_id(self, digest: bytes, requirement: Requirement) -> int:
         """The id of a requirement set; asked of the database once per process."""
@@ -104,42 +148,6 @@ class FleetView:
                 self._requirement_ids.clear()
             self._requirement_ids[digest] = known
         return known
-
-    def _refusal(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> NobodyCanRun:
-        gaps = ((one, requirements.missing(one, requirement)) for one in self.inventories())
-        closest, gap = min(gaps, key=lambda found: (len(found[1].classes), len(found[1].models)))
-        classes = {name: self._near_classes(name) for name in sorted(gap.classes)[:MOST_NAMED]}
-        refs = sorted(gap.models, key=lambda ref: ref.value)[: MOST_NAMED - len(classes)]
-        models = {ref: self._near_models(ref.class_type, ref.input_name, ref.value) for ref in refs}
-        sentences = [self._class_sentence(name, near) for name, near in classes.items()]
-        sentences += [self._model_sentence(ref, near) for ref, near in models.items()]
-        if unnamed := len(gap.classes) + len(gap.models) - len(sentences):
-            sentences.append(f"{unnamed} more are missing.")
-        verdict = _judged(graph, closest.catalog, ignore)
-        details = {
-            **_told(verdict),
-            "missing_node_classes": classes,
-            "missing_models": {ref.value: near for ref, near in models.items()},
-        }
-        return NobodyCanRun("No server can run this: " + " ".join(sentences), details=details)
-
-    def _class_sentence(self, name: str, near: list[str]) -> str:
-        if any(name in one.classes for one in self.inventories()):
-            return f"node class {_short(name)} is only on servers that lack something else."
-        return f"node class {_short(name)} exists on none of them{_perhaps(near)}."
-
-    def _model_sentence(self, ref: ModelRef, near: list[str]) -> str:
-        named = f"model file {_short(ref.value)} ({ref.class_type}.{ref.input_name})"
-        if any(ref.value in (one.options(ref.class_type, ref.input_name) or ()) for one in self.inventories()):
-            return f"{named} is only on servers that lack something else."
-        return f"{named} exists on none of them{_perhaps(near)}."
-
-    def _near_classes(self, name: str) -> list[str]:
-        return requirements.nearest(name, (known for one in self.inventories() for known in one.classes))
-
-    def _near_models(self, class_type: str, input_name: str, value: str) -> list[str]:
-        known = (one.options(class_type, input_name) or () for one in self.inventories())
-        return requirements.nearest(value, (str(choice) for choices in known for choice in choices))
 
 
 def _judged(graph: Mapping[str, Any], catalog: Catalog, ignore: Ignore | None) -> Verdict:

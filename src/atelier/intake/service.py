@@ -3,6 +3,7 @@
 Whatever is refused here was refused before anything was written or charged.
 """
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from atelier.accounts.model import Caller
 from atelier.assets import service as assets
 from atelier.comfy.assets import ASSET_TYPE
 from atelier.comfy.graph import Graph, MalformedAsset, assets_in, canonical, digest, parse, shape_digest
+from atelier.fleet.model import Requirement
 from atelier.fleet.requirements import digest_of, lane_of, requirement_of
 from atelier.fleet.view import FleetView
 from atelier.intake.rules import check_files
@@ -20,11 +22,19 @@ from atelier.jobs.model import IdempotencyKey, Job, NewJob
 from atelier.kit.database import Database
 from atelier.kit.ids import AssetId, JobId, new_uuid
 from atelier.kit.wakeups import Wakeups
+from atelier.storage.threads import in_thread
+
+LARGE_BYTES = 200_000
+"""A graph of a smaller request is judged within some 10 ms."""
+PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a dialect understood of a request. `workflow` is parsed JSON; `secrets` go to the server alone."""
+    """What a dialect understood of a request. `workflow` is parsed JSON; `secrets` go to the server alone.
+
+    `size` is how many bytes the request had.
+    """
 
     workflow: object
     dialect: str
@@ -33,6 +43,19 @@ class Order:
     idempotency: IdempotencyKey | None = None
     priority: int = 5
     native_prompt_id: uuid.UUID | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A graph that some server could run, as far as is known, and what follows from it."""
+
+    graph: Graph
+    text: str
+    digest: bytes
+    shape: bytes
+    requirement: Requirement
+    inputs: tuple[AssetId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +68,25 @@ class Intake:
     bounds: jobs.QueueBounds
     queue_ttl: float
     retention: float
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     async def submit(self, caller: Caller, order: Order) -> Job:
         """Accept a job, or raise and have written nothing.
 
         Raises InvalidWorkflow, WorkflowFormatUi, MissingAssets, NobodyCanRun, QueueFull, IdempotencyKeyReused.
         """
-        graph = parse(order.workflow)
-        check_files(graph, (inventory.classes for inventory in self.fleet.inventories()))
-        inputs = _inputs(graph)
-        requirement = requirement_of(graph)
-        self.fleet.judge(requirement, graph, _is_asset)
-        requirement_id = await self.fleet.requirement_id(digest_of(requirement), requirement)
+        judged = await self._judged(order)
+        requirement_id = await self.fleet.requirement_id(digest_of(judged.requirement), judged.requirement)
         job = NewJob(
             id=JobId(new_uuid()),
             account_id=caller.account_id,
             end_user=caller.end_user,
             dialect=order.dialect,
-            graph_digest=digest(graph),
-            graph_text=canonical(graph),
+            graph_digest=judged.digest,
+            graph_text=judged.text,
             requirement_id=requirement_id,
-            lane=lane_of(graph),
-            shape=shape_digest(graph),
+            lane=lane_of(judged.graph),
+            shape=judged.shape,
             queue_ttl=self.queue_ttl,
             retention=self.retention,
             priority=order.priority,
@@ -74,11 +94,33 @@ class Intake:
             metadata=order.metadata,
             secrets=order.secrets,
             idempotency=order.idempotency,
-            inputs=inputs,
+            inputs=judged.inputs,
         )
         accepted = await self._accept(job)
         self.wakeups.publish("queue")
         return accepted
+
+    async def _judged(self, order: Order) -> _Judged:
+        """A large graph takes up to a second: it is judged in a thread, one at a time, so that others are served."""
+        if order.size <= LARGE_BYTES:
+            return self._judge(order.workflow)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self.large.acquire()
+        except TimeoutError:
+            raise jobs.QueueFull("Many large workflows have come at once.", retry_after=5) from None
+        try:
+            return await in_thread(self._judge, order.workflow)
+        finally:
+            self.large.release()
+
+    def _judge(self, workflow: object) -> _Judged:
+        graph = parse(workflow)
+        check_files(graph, [inventory.classes for inventory in self.fleet.inventories()])
+        requirement = requirement_of(graph)
+        inputs = _inputs(graph)
+        self.fleet.judge(requirement, graph, _is_asset)
+        return _Judged(graph, canonical(graph), digest(graph), shape_digest(graph), requirement, inputs)
 
     async def _accept(self, job: NewJob) -> Job:
         """One statement; with inputs one transaction, in which nobody can delete them."""

@@ -71,6 +71,7 @@ async def submit_job(request: Request, call: Known) -> Response:
         metadata=asked.metadata,
         secrets=asked.secrets,
         idempotency=IdempotencyKey(key, blake3(body).digest()) if key else None,
+        size=len(body),
     )
     job = await call.services.intake.submit(call.caller, order)
     async with call.services.database.autocommit() as tx:
