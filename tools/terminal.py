@@ -1,16 +1,18 @@
 """Whoever waits longer than a second sees why; whatever goes wrong is one sentence with its cure."""
 
+import contextlib
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Self
 
 SILENT_FOR = 1.0
 PLAIN_EVERY = 10.0
+STOP_SECONDS = 5.0
 
 Words = list[str | Path]
 """A program and its arguments."""
@@ -59,13 +61,24 @@ def run_showing(what: str, command: Words, *, count: str = "", of: int = 0, then
     ) as process:
         listener = threading.Thread(target=listen, daemon=True)
         listener.start()
-        with _Line(what) as line:
+        with _Line(what) as line, _ending(process, listener):
             while listener.is_alive():
                 listener.join(0.2)
                 count_so_far = f": {min(done[0], of)} of up to {of} fetched" if of and done[0] else ""
                 line.show(": all fetched, unpacking" if fetched.is_set() else count_so_far)
     if process.returncode:
         raise Failed("\n".join(words))
+
+
+@contextlib.contextmanager
+def _ending(process: subprocess.Popen[str], listener: threading.Thread) -> Generator[None]:
+    """Whoever stops us stops the program as well, before its pipe is closed under the listener."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        listener.join(STOP_SECONDS)
+        raise
 
 
 def run_plain(command: Words, *, cwd: Path, env: Mapping[str, str] | None = None) -> int:

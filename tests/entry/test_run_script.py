@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # it ships no stubs
 import pytest
 
 from support.terminal import Ended
@@ -181,6 +184,32 @@ def test_a_program_that_fails_hands_over_its_last_words() -> None:
         run_showing("Trying", [sys.executable, "-c", "print('why'); raise SystemExit(3)"])
 
     assert failed.value.said == "why"
+
+
+def test_a_program_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path[0] = sys.argv[1]\nfrom tools.terminal import run_showing\n"
+        "run_showing('Waiting', [sys.executable, '-c', 'import os, time; open(\"pid\", \"w\").write(str(os.getpid()))"
+        "; time.sleep(60)'])"
+    )
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", script, str(ROOT)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    pid = _when_written(tmp_path / "pid")
+
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=20)
+
+    assert "Exception in thread" not in said
+    assert not psutil.pid_exists(pid)
+
+
+def _when_written(file: Path) -> int:
+    until = time.monotonic() + 20
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return int(file.read_text())
 
 
 async def test_racing_invocations_prepare_one_environment_once(

@@ -33,6 +33,8 @@ def _problem(error: Exception, request: Request) -> Problem:
             return problems.from_refusal(error)
         case HTTPException(status_code=405):
             return problems.from_status(405, {"Allow": ", ".join(_allowed(request))})
+        case HTTPException(status_code=404):
+            return Problem(404, "not_found", "There is nothing at this path: /openapi.json lists what there is.")
         case HTTPException():
             return problems.from_status(error.status_code, error.headers)
         case RequestValidationError():
@@ -48,7 +50,7 @@ def _allowed(request: Request) -> list[str]:
     for route in app.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
             found |= getattr(route, "methods", None) or set()
-    return sorted(found)
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _first_fault(error: RequestValidationError) -> str:
