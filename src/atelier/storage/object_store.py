@@ -181,5 +181,5 @@ def _sorted_errors(key: str) -> Generator[None]:
     except FileNotFoundError as error:
         raise ContentMissing(f"The bytes of {key} are not in the storage any more.") from error
     except (BaseError, PermissionError) as error:
-        _log.warning("storage.failed", key=key, reason=str(error).partition("\n")[0])
+        _log.warning("storage.failed", object=key, reason=str(error).partition("\n")[0])
         raise StorageUnavailable("The file storage does not answer as it should.", retry_after=30) from error
