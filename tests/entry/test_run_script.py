@@ -187,10 +187,10 @@ def test_a_program_that_fails_hands_over_its_last_words() -> None:
 
 
 def test_a_program_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
+    sleeper = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
     script = (
         "import sys; sys.path[0] = sys.argv[1]\nfrom tools.terminal import run_showing\n"
-        "run_showing('Waiting', [sys.executable, '-c', 'import os, time; open(\"pid\", \"w\").write(str(os.getpid()))"
-        "; time.sleep(60)'])"
+        f"run_showing('Waiting', [sys.executable, '-c', {sleeper!r}])"
     )
     waiting = subprocess.Popen(
         [sys.executable, "-c", script, str(ROOT)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
