@@ -101,7 +101,7 @@ class Intake:
         return accepted
 
     async def _judged(self, order: Order) -> _Judged:
-        """A large graph takes up to a second: it is judged in a thread, one at a time, so that others are served."""
+        """A large graph takes up to a second: in a thread, one at a time, so that others are served."""
         if order.size <= LARGE_BYTES:
             return self._judge(order.workflow)
         try:
