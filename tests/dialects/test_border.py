@@ -15,6 +15,7 @@ from atelier.dialects.auth import identify
 from atelier.dialects.public import PUBLIC_ROUTES
 from atelier.dialects.services import Services
 from atelier.kit.errors import SetupFailed
+from support.graphs import picture
 from support.serving import Tenant, served
 
 ORIGIN = "https://studio.example.com"
@@ -96,12 +97,40 @@ async def test_unknown_paths_get_the_envelope(nobody: httpx.AsyncClient) -> None
 
 
 async def test_a_wrong_method_says_which_ones_are_right(nobody: httpx.AsyncClient) -> None:
-    for path, right in (("/health", "GET"), ("/api/v2/jobs", "GET, POST"), ("/api/v2/assets/x", "DELETE, GET")):
+    for path, right in (
+        ("/health", "GET, HEAD"),
+        ("/api/v2/jobs", "GET, HEAD, POST"),
+        ("/api/v2/assets/x", "DELETE, GET, HEAD"),
+    ):
         answer = await nobody.put(path)
 
         assert answer.status_code == 405
         assert answer.headers["allow"] == right
         assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_head_answers_like_get_without_a_body(client: httpx.AsyncClient) -> None:
+    asset = (await client.post("/api/v2/assets", files={"file": ("a.png", b"x" * 2_000_000)})).json()
+    job = (await client.post("/api/v2/jobs", json={"workflow": picture()})).json()
+    paths = [
+        "/health",
+        "/openapi.json",
+        "/health/detailed",
+        "/api/v2/jobs",
+        "/api/v2/jobs/no",
+        job["urls"]["self"],
+    ]
+    paths += [f"/api/v2/assets/{asset['id']}/content", asset["url"]]
+
+    for path in paths:
+        whole, head = await client.get(path), await client.head(path, headers={"Range": "bytes=0-1"})
+
+        assert (head.status_code, head.content) == (whole.status_code, b""), path
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        assert head.headers["content-length"] == whole.headers["content-length"], path
+    events = await client.head(job["urls"]["events"])
+    assert (events.status_code, events.content) == (200, b"")
+    assert (await client.head("/nowhere")).status_code == 404
 
 
 async def test_a_database_that_is_away_is_a_503_with_a_time_to_come_back(
@@ -139,7 +168,7 @@ async def test_an_unexpected_error_is_a_500_without_internals(
 
 async def test_a_listed_origin_may_send_what_clients_send(nobody: httpx.AsyncClient) -> None:
     for path in ("/api/v2/jobs", "/api/v2/assets/x/content", "/health"):
-        for header in ("authorization", "idempotency-key", "range", "content-type"):
+        for header in ("authorization", "idempotency-key", "range", "content-type", "if-none-match"):
             asked = {
                 "Origin": ORIGIN,
                 "Access-Control-Request-Method": "POST",
@@ -158,7 +187,9 @@ async def test_a_listed_origin_may_read_what_clients_read(nobody: httpx.AsyncCli
     exposed = answer.headers["access-control-expose-headers"]
     assert answer.status_code == 401
     assert answer.headers["access-control-allow-origin"] == ORIGIN
-    assert all(name in exposed for name in ("Retry-After", "Content-Range", "Accept-Ranges", "X-Request-Id"))
+    assert all(
+        name in exposed for name in ("Retry-After", "Content-Range", "Accept-Ranges", "ETag", "X-Request-Id")
+    )
 
 
 async def test_another_origin_is_let_in_nowhere(nobody: httpx.AsyncClient) -> None:

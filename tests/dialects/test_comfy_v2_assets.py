@@ -218,10 +218,16 @@ async def test_what_a_client_has_is_not_sent_again(client: httpx.AsyncClient) ->
     etag = (await client.get(url)).headers["etag"]
 
     same = await client.get(url, headers={"If-None-Match": etag})
+    several = await client.get(url, headers={"If-None-Match": f'"other", W/{etag}'})
+    any_at_all = await client.get(url, headers={"If-None-Match": "*"})
+    another = await client.get(url, headers={"If-None-Match": '"other"'})
     part = await client.get(url, headers={"If-Range": etag, "Range": "bytes=0-0"})
     other = await client.get(url, headers={"If-Range": '"other"', "Range": "bytes=0-0"})
 
-    assert [same.status_code, part.status_code, other.status_code] == [304, 206, 200]
+    assert [same.status_code, several.status_code, any_at_all.status_code, another.status_code] == [304] * 3 + [
+        200
+    ]
+    assert [part.status_code, other.status_code] == [206, 200]
 
 
 async def test_a_signed_link_needs_no_key(client: httpx.AsyncClient, nobody: httpx.AsyncClient) -> None:

@@ -13,6 +13,7 @@ from atelier.dialects.problems import ErrorEnvelope, envelope
 from atelier.dialects.services import Services
 from atelier.kit.http.cors import cors
 from atelier.kit.http.errors import ErrorBoundary, handle_refusals
+from atelier.kit.http.heads import Heads
 from atelier.kit.http.problems import Envelopes
 from atelier.kit.http.request_ids import RequestIds
 
@@ -42,6 +43,7 @@ def create_app(services: Services) -> FastAPI:
             Middleware(RequestIds, headers=REQUEST_ID_HEADERS),
             *cors(services.cors_origins, exposed=REQUEST_ID_HEADERS),
             Middleware(ErrorBoundary, envelopes=envelopes),
+            Middleware(Heads),
         ],
     )
     app.state.services = services

@@ -60,7 +60,7 @@ async def serve(services: Services, asset: Asset, request: Request) -> Response:
     if address is not None:
         return Response(status_code=302, headers={"Location": address, "Cache-Control": "no-store"})
     etag = f'"{asset.hash.hex()}"'
-    if request.headers.get("if-none-match") == etag:
+    if _has_it(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
     match parse_range(_range(request, etag), asset.size):
         case Whole():
@@ -69,6 +69,12 @@ async def serve(services: Services, asset: Asset, request: Request) -> Response:
             return await _bytes(services, asset, part)
         case Unsatisfiable():
             return _behind_the_end(asset)
+
+
+def _has_it(request: Request, etag: str) -> bool:
+    """If-None-Match compares weakly, and may name several (RFC 9110, section 13.1.2)."""
+    named = request.headers.get("if-none-match", "").split(",")
+    return any(one.strip().removeprefix("W/") in {etag, "*"} for one in named)
 
 
 def _range(request: Request, etag: str) -> str | None:

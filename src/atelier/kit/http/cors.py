@@ -9,8 +9,16 @@ from starlette.middleware.cors import CORSMiddleware
 from atelier.kit.errors import SetupFailed
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Range", "If-Range")
-EXPOSED = ("Retry-After", "Content-Range", "Accept-Ranges", "Content-Disposition", "Location")
+HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Range",
+    "If-Range",
+    "If-None-Match",
+)
+EXPOSED = ("Retry-After", "Content-Range", "Accept-Ranges", "Content-Disposition", "ETag", "Location")
 
 
 def cors(origins: Sequence[str], exposed: Sequence[str] = ()) -> list[Middleware]:

@@ -29,7 +29,9 @@ class Streamed(Response):
         self.status_code = status_code
         self.media_type = media_type or self.media_type
         self.background = None
-        self.init_headers({"content-length": "", **(headers or {})})
+        self.init_headers(
+            {"content-length": "", **{name.lower(): value for name, value in (headers or {}).items()}}
+        )
         if not self.headers["content-length"]:
             del self.headers["content-length"]
         self._source = source
