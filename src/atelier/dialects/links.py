@@ -1,6 +1,7 @@
 """Links are absolute, and a signed one opens one file until it expires: the signature is the permission."""
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from atelier.kit import clock
 from atelier.kit.ids import AssetId
 
 STEP = 3600
+_HOST = re.compile(r"([A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,14 @@ class LinkSigner:
 
 
 def base_url(request: Request, public_url: str | None) -> str:
-    """Where clients reach us: the configured public address, else the one that this request came to."""
+    """Where clients reach us: the configured public address, else the one that this request came to.
+
+    Its Host is the asker's own word and comes back to the asker alone; what is no host at all is not repeated.
+    """
     if public_url:
         return public_url.rstrip("/")
     scope = request.scope
-    host = request.headers.get("host") or ":".join(str(part) for part in scope.get("server") or ("localhost",))
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        host = ":".join(str(part) for part in scope.get("server") or ("localhost",))
     return f"{scope['scheme']}://{host}{scope.get('root_path', '').rstrip('/')}"

@@ -23,6 +23,7 @@ class ApiServer(uvicorn.Server):
                 access_log=False,
                 lifespan="off",
                 server_header=False,
+                proxy_headers=False,  # who asks says X-Forwarded-*; behind a proxy public_url says where we are
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 ws="none",
             )
