@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
@@ -227,3 +228,26 @@ async def test_streams_are_counted_per_account_and_given_back(services: Services
     assert refused.json()["error"]["code"] == "too_many_streams"
     assert int(refused.headers["retry-after"]) >= 1
     assert again is not None
+
+
+async def test_streams_that_are_asked_for_at_once_are_counted_too(services: Services, tenant: Tenant) -> None:
+    few = replace(services, streams=StreamSlots(per_owner=2))
+    async with served(create_app(few)) as base, httpx.AsyncClient(base_url=base, headers=tenant.headers) as client:
+        job_id = await submit(client)
+        ask = client.build_request("GET", f"/api/v2/jobs/{job_id}/events")
+
+        answers = await asyncio.gather(*(client.send(ask, stream=True) for _ in range(20)))
+
+        for answer in answers:
+            await answer.aclose()
+        few.closing.set()
+
+    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [429] * 18
+
+
+async def test_a_stream_of_a_job_that_is_not_there_takes_no_place(services: Services, tenant: Tenant) -> None:
+    few = replace(services, streams=StreamSlots(per_owner=1))
+    async with served(create_app(few)) as base, httpx.AsyncClient(base_url=base, headers=tenant.headers) as client:
+        answers = [await client.get(f"/api/v2/jobs/{uuid.uuid4()}/events") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [404] * 3

@@ -1,5 +1,6 @@
 """The job operations of Comfy API v2: a caller, what it asked, one call to a domain."""
 
+import contextlib
 from typing import Annotated, Any
 
 from blake3 import blake3
@@ -126,10 +127,11 @@ async def get_logs(job_id: JobIdText, call: Known) -> Response:
 async def stream_events(job_id: JobIdText, call: Known) -> Response:
     """Server-sent events `status`, `progress`, `preview`, `output` and `log` until the terminal status."""
     services = call.services
-    services.streams.check(call.caller.account_id)
-    feed = JobFeed(call, _speller(call), _id(job_id))
-    await feed.open()
-    return EventStream(feed.run, services.closing, services.streams.held(call.caller.account_id))
+    with contextlib.ExitStack() as slot:
+        slot.enter_context(services.streams.held(call.caller.account_id))
+        feed = JobFeed(call, _speller(call), _id(job_id))
+        await feed.open()
+        return EventStream(feed.run, services.closing, slot.pop_all())
 
 
 def _speller(call: Call) -> Speller:

@@ -35,15 +35,13 @@ class StreamSlots:
         self._per_owner = per_owner
         self._open: Counter[Hashable] = Counter()
 
-    def check(self, owner: Hashable) -> None:
-        """Raises TooManyStreams."""
+    @contextlib.contextmanager
+    def held(self, owner: Hashable) -> Generator[None]:
+        """A place for one stream; take it before anything is waited for. Raises TooManyStreams."""
         if self._open[owner] >= self._per_owner:
             raise TooManyStreams(
                 f"{self._per_owner} event streams are open already; close one or poll.", retry_after=5
             )
-
-    @contextlib.contextmanager
-    def held(self, owner: Hashable) -> Generator[None]:
         self._open[owner] += 1
         try:
             yield
@@ -54,11 +52,16 @@ class StreamSlots:
 
 
 class EventStream(Streamed):
-    """Runs a source of encoded events, and stops it when the client goes or `closing` is set."""
+    """Runs a source of encoded events, and stops it when the client goes or `closing` is set.
+
+    `slot` is entered already; it is left when the stream ends.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: Source, closing: asyncio.Event, slot: AbstractContextManager[None]) -> None:
+    def __init__(
+        self, source: Source, closing: asyncio.Event, slot: AbstractContextManager[object, bool | None]
+    ) -> None:
         super().__init__(source, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self._closing = closing
         self._slot = slot
