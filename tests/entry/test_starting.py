@@ -48,6 +48,7 @@ def test_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
     assert first == second
     assert first.pepper != first.links
     assert _mode(settings.state_dir / "key_pepper") == 0o600
+    assert _mode(settings.state_dir) == 0o711
 
 
 def test_secrets_that_are_set_are_not_written_down(tmp_path: Path) -> None:

@@ -118,3 +118,12 @@ async def test_a_range_header_gives_the_bytes_it_names(
             assert b"".join([chunk async for chunk in body.chunks]) == (expected if last or form != "s" else b"")
         case _:
             assert expected == b"" or (form == "s" and last == 0)
+
+
+async def test_a_new_folder_is_closed_to_others_and_an_old_one_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir(mode=0o750)
+    for name in ("old", "new/files"):
+        await LocalFolder(tmp_path / name).put("blobs/x", b"x", content_type="image/png")
+
+    assert (tmp_path / "new" / "files").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "old").stat().st_mode & 0o777 == 0o750

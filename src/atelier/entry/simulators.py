@@ -8,16 +8,21 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from atelier.entry.settings import Settings
+from atelier.entry.state import CLOSED, make_folder
 from atelier.fleet.service import Named
 from atelier.kit.errors import SetupFailed
 
 START_SECONDS = 20.0
 STOP_SECONDS = 3.0
+FOLDER = "simulated"
 
 
 @contextlib.asynccontextmanager
 async def simulated(settings: Settings, count: int) -> AsyncGenerator[list[Named]]:
     """Start `count` servers on free ports of the loopback. Their files live in the state folder."""
+    if count:
+        make_folder(settings.state_dir)
+        make_folder(settings.state_dir / FOLDER, CLOSED)
     async with contextlib.AsyncExitStack() as stack:
         started = [await stack.enter_async_context(_one(settings, number)) for number in range(1, count + 1)]
         urls = [await _address(process) for process in started]
@@ -46,7 +51,7 @@ async def _one(settings: Settings, number: int) -> AsyncGenerator[asyncio.subpro
 
 
 def _folder(settings: Settings, number: int) -> Path:
-    return settings.state_dir / "simulated" / f"sim-{number}"
+    return settings.state_dir / FOLDER / f"sim-{number}"
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:

@@ -16,6 +16,11 @@ from atelier.kit.migrations import migrate
 SCHEMA = Path(__file__).parent / "schema"
 SECRET_BYTES = 32
 
+WALK_THROUGH = 0o711
+"""Of the state folder: nobody else lists it, and PostgreSQL's own user gets to its data below. What lies in it is
+closed by itself (0600, 0700)."""
+CLOSED = 0o700
+
 Announce = Callable[[str], None]
 
 
@@ -61,10 +66,10 @@ def secrets_of(settings: Settings) -> Secrets:
     )
 
 
-def make_folder(folder: Path) -> None:
-    """The folder is there, or SetupFailed says what to do."""
+def make_folder(folder: Path, mode: int = WALK_THROUGH) -> None:
+    """The folder is there, or SetupFailed says what to do. One that was there keeps its mode."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         raise SetupFailed(
             f"the state folder {folder} cannot be made ({error.strerror}): let ATELIER_STATE_DIR or --state name"

@@ -38,7 +38,8 @@ class LocalFolder:
         self._sync = sync
         self._spool = self._folder / SPOOL
         try:
-            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._spool.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise SetupFailed(
                 f"The storage folder {folder} cannot be used ({error.strerror}); name one that may be written."
