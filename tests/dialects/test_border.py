@@ -9,14 +9,17 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.responses import Response
 
 from atelier.accounts import service as accounts
-from atelier.accounts.model import Unauthorized
+from atelier.accounts.model import Role, Unauthorized
 from atelier.dialects.app import create_app
 from atelier.dialects.auth import identify
 from atelier.dialects.public import PUBLIC_ROUTES
 from atelier.dialects.services import Services
+from atelier.fleet import service as fleet
+from atelier.fleet import store
+from atelier.fleet.model import Health
 from atelier.kit.errors import SetupFailed
 from support.graphs import picture
-from support.serving import Tenant, served
+from support.serving import Tenant, make_tenant, served
 
 ORIGIN = "https://studio.example.com"
 
@@ -76,6 +79,22 @@ async def test_health_needs_no_key_and_its_details_do(
     assert detailed.json()["status"] == "degraded"
     assert detailed.json()["reason"] == "No dispatcher is running."
     assert detailed.json()["database"]["answered_in_ms"] > 0
+
+
+async def test_where_a_server_is_and_what_ails_it_is_told_to_admins_alone(
+    services: Services, client: httpx.AsyncClient
+) -> None:
+    admin = await make_tenant(services.database, "operator", Role.ADMIN)
+    async with services.database.transaction() as tx:
+        server_id = await fleet.add(tx, "http://10.0.0.5:8188", server_id="gpu", headers={"X-Key": "hush"})
+        await store.save_health(tx, server_id, Health.OFFLINE, "10.0.0.5:8188 refuses")
+
+    member = await client.get("/health/detailed")
+    full = await client.get("/health/detailed", headers=admin.headers)
+
+    assert "10.0.0.5" not in member.text
+    assert "10.0.0.5:8188 refuses" in full.text
+    assert "hush" not in full.text + (await client.get("/api/v1/servers", headers=admin.headers)).text
 
 
 async def test_every_answer_carries_its_request_id_under_both_names(nobody: httpx.AsyncClient) -> None:

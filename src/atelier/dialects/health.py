@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from atelier.accounts.model import Role
 from atelier.dialects.auth import Known
 from atelier.dialects.openapi import answer, refusals
 from atelier.dialects.problems import ErrorEnvelope
@@ -25,7 +26,7 @@ class Alive(BaseModel):
 
 
 class ServerHealth(BaseModel):
-    """One ComfyUI server as its dispatcher last saw it."""
+    """One ComfyUI server as its dispatcher last saw it. Its reason may name addresses, so admins alone read it."""
 
     id: str
     health: Literal["unknown", "ready", "degraded", "offline"]
@@ -65,6 +66,7 @@ async def detailed(call: Known) -> Response:
         dispatchers = await fleet_store.dispatchers_alive(tx)
         servers = await fleet.servers(tx)
     reason = _trouble(dispatchers, servers)
+    is_admin = call.caller.role is Role.ADMIN
     return json_response(
         {
             "status": "degraded" if reason else "healthy",
@@ -72,7 +74,7 @@ async def detailed(call: Known) -> Response:
             "database": {"answered_in_ms": round(took * 1000, 3)},
             "dispatchers": dispatchers,
             "queue": queue,
-            "servers": [_spelled(server) for server in servers],
+            "servers": [_spelled(server, is_admin=is_admin) for server in servers],
         }
     )
 
@@ -86,11 +88,11 @@ def _trouble(dispatchers: int, servers: Sequence[Server]) -> str:
     return ""
 
 
-def _spelled(server: Server) -> Mapping[str, Any]:
+def _spelled(server: Server, *, is_admin: bool) -> Mapping[str, Any]:
     return {
         "id": server.id,
         "health": server.health,
-        "reason": server.health_reason,
+        "reason": server.health_reason if is_admin else "",
         "enabled": server.enabled,
         "since": clock.rfc3339(server.health_at) if server.health_at else None,
     }
