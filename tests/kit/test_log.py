@@ -51,7 +51,8 @@ def test_secrets_are_hidden_by_name_and_by_look(capfd: pytest.CaptureFixture[str
 
     structlog.get_logger().info(
         f"got {key}",
-        headers={"Authorization": "Bearer s3cret", "X-Trace": "seen"},
+        headers={"Authorization": "Bearer s3cret", "X-Key": "s3cret", "X-Api-Key": "s3cret", "X-Trace": "seen"},
+        link="http://host/files/1?expires=9&signature=s3cret",
         url="postgresql://me:s3cret@host/db",
         api_key="s3cret",
         extra=[{"token": "s3cret"}, "Bearer s3cret"],

@@ -14,13 +14,15 @@ QUIET = ("aiohttp.access", "asyncio", "httpcore", "httpx", "procrastinate", "psy
 """Other people's loggers that say at `info` what our own lines say better."""
 
 _SECRET_NAMES = re.compile(
-    r"authorization|cookie|password|pepper|secret|token|api_?key|(^|_)key$|plaintext|credential", re.IGNORECASE
+    r"authorization|cookie|password|pepper|secret|token|api[_-]?key|(^|[_-])key$|signature|plaintext|credential",
+    re.IGNORECASE,
 )
 _SECRET_TEXT = re.compile(
     r"(?<=atl_)[A-Za-z0-9_-]{20,}"
     r"|(?i:(?<=bearer )[^\s\"',;]+)"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
     r"|(?i:(?<=password=)[^\s&]+)"
+    r"|(?i:(?<=signature=)[^\s&\"']+)"
 )
 
 
