@@ -4,7 +4,7 @@ import pytest
 
 from atelier.entry import settings as all_settings
 from atelier.entry.old_names import OURS, translate
-from atelier.entry.settings import Settings, load, notices, variable
+from atelier.entry.settings import Settings, child_environment, load, notices, variable
 from atelier.kit.errors import SetupFailed
 
 
@@ -191,3 +191,23 @@ def test_every_setting_changes_something() -> None:
     idle = [name for name in Settings.model_fields if f"settings.{name}" not in code]
 
     assert idle == ["comfyui_token", "comfyui_headers"], "these two are read through headers_for"
+
+
+def test_a_program_that_we_start_gets_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = (
+        "KEY_PEPPER",
+        "LINK_SECRET",
+        "DATABASE_URL",
+        "COMFYUI_TOKEN",
+        "COMFYUI_HEADERS",
+        "S3_SECRET_ACCESS_KEY",
+    )
+    for name in secrets:
+        monkeypatch.setenv(f"ATELIER_{name}", "hush")
+    monkeypatch.setenv("COMFYUI_SERVICE_TOKEN", "hush")
+    monkeypatch.setenv("ATELIER_LOG_LEVEL", "warning")
+
+    given = child_environment(COMFY_API_KEY="its own")
+
+    assert "hush" not in given.values()
+    assert (given["ATELIER_LOG_LEVEL"], given["COMFY_API_KEY"]) == ("warning", "its own")

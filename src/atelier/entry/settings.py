@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -205,13 +206,20 @@ def notices(environ: Mapping[str, str] | None = None) -> Sequence[str]:
 
 
 def child_environment(**more: str) -> dict[str, str]:
-    """The environment of a program that we start: ours, and `more`."""
-    return {**os.environ, **more}  # noqa: TID251 - this is the one home
+    """The environment of a program that we start: ours without the secrets of this installation, and `more`."""
+    environ = os.environ  # noqa: TID251 - this is the one home
+    hidden = {variable(name) for name, field in Settings.model_fields.items() if _is_secret(field)}
+    hidden |= {old for old, ours in old_names.OURS.items() if ours in hidden}
+    return {name: value for name, value in environ.items() if name not in hidden} | more
 
 
 def variable(field: str) -> str:
     """The environment variable of a field."""
     return PREFIX + field.upper()
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or not field.repr
 
 
 def _unknown(name: str, ours: set[str]) -> str:

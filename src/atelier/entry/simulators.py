@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from atelier.entry.settings import Settings
+from atelier.entry.settings import Settings, child_environment
 from atelier.entry.state import CLOSED, make_folder
 from atelier.fleet.service import Named
 from atelier.kit.errors import SetupFailed
@@ -40,6 +40,7 @@ async def _one(settings: Settings, number: int) -> AsyncGenerator[asyncio.subpro
         *("-m", "atelier", "simulate", "--json", "--with-parent", "--previews", "--port", "0"),
         *("--directory", str(_folder(settings, number))),
         *("--step-seconds", str(settings.simulate_step), "--load-seconds", str(settings.simulate_load)),
+        env=child_environment(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
