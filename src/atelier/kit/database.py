@@ -33,6 +33,10 @@ RECONNECT_SECONDS = 5.0
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """Seconds, and milliseconds for the last. Sockets of this machine ignore them."""
 
+_SESSION = sql.SQL(
+    "SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '30s'; SET enable_seqscan = off"
+)
+
 FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry")
 """Words of a server that will not change its mind within seconds; libpq gives no SQLSTATE for a connection."""
 
@@ -117,10 +121,9 @@ class Database:
 
 
 async def _configure(connection: Tx) -> None:
+    """Every question of ours has its index: no plan made while a table was small may read all of it later."""
     await connection.set_autocommit(True)
-    await connection.execute(
-        sql.SQL("SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '30s'")
-    )
+    await connection.execute(_SESSION)
 
 
 def _hung_up(connection: Tx) -> bool:

@@ -73,11 +73,13 @@ FOR NO KEY UPDATE OF b
 
 
 _LOCK_BLOB = """
-SELECT 1 FROM blobs WHERE hash = (SELECT hash FROM assets WHERE id = %s AND account_id = %s) FOR NO KEY UPDATE
+SELECT 1 FROM blobs WHERE hash = (SELECT hash FROM assets WHERE id = %s AND (account_id = %s) IS TRUE)
+FOR NO KEY UPDATE
 """
 
 _LOCK_ASSET = """
-SELECT 1 FROM assets WHERE id = %s AND account_id = %s AND (expires_at IS NULL OR expires_at > now()) FOR UPDATE
+SELECT 1 FROM assets WHERE id = %s AND (account_id = %s) IS TRUE AND (expires_at IS NULL OR expires_at > now())
+FOR UPDATE
 """
 
 
@@ -112,7 +114,9 @@ async def insert(tx: Tx, draft: Draft, digest: Digest) -> bool:
 
 
 async def asset(tx: Tx, account_id: AccountId, asset_id: AssetId) -> Asset | None:
-    rows = await tx.execute(_ASSET + f"WHERE a.id = %s AND a.account_id = %s AND {_ALIVE}", (asset_id, account_id))
+    rows = await tx.execute(
+        _ASSET + f"WHERE a.id = %s AND (a.account_id = %s) IS TRUE AND {_ALIVE}", (asset_id, account_id)
+    )
     row = await rows.fetchone()
     return _asset(row) if row else None
 
@@ -127,7 +131,8 @@ async def linked(tx: Tx, asset_id: AssetId) -> Asset | None:
 async def named(tx: Tx, account_id: AccountId, ids: Collection[AssetId]) -> dict[AssetId, Asset]:
     """Those of `ids` that the account has, locked against deletion until the transaction ends."""
     rows = await tx.execute(
-        _ASSET + f"WHERE a.id = ANY(%s) AND a.account_id = %s AND {_ALIVE} ORDER BY a.id FOR KEY SHARE OF a",
+        _ASSET
+        + f"WHERE a.id = ANY(%s) AND (a.account_id = %s) IS TRUE AND {_ALIVE} ORDER BY a.id FOR KEY SHARE OF a",
         (sorted(ids), account_id),
     )
     return _by_id([_asset(row) for row in await rows.fetchall()])

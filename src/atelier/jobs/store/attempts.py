@@ -13,6 +13,9 @@ from atelier.jobs.model import Claim, Counters, JobError, JobState, Made, Outcom
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
 
+# Conditions are written so that each table is entered by its primary key, also by a plan that was made while the
+# tables were empty and any index looked as good.
+
 # Losing this mark with the server costs nothing (adoption asks the ComfyUI server anyway), so its commit does not
 # wait for the disk.
 _RUNNING = """
@@ -21,7 +24,8 @@ locked AS (
     SELECT id FROM jobs, quick WHERE id = %(job)s AND finished_at IS NULL FOR UPDATE OF jobs
 ), attempt AS (
     UPDATE attempts SET state = 'running', started_at = now() FROM locked
-    WHERE job_id = locked.id AND number = %(number)s AND fence = %(fence)s AND attempts.state = 'claimed'
+    WHERE job_id = locked.id AND job_id = %(job)s AND number = %(number)s
+      AND fence = %(fence)s AND attempts.state = 'claimed'
     RETURNING job_id
 ), job AS (
     UPDATE jobs j SET state = 'running', started_at = coalesce(j.started_at, now()), event_seq = j.event_seq + 1
@@ -41,7 +45,8 @@ WITH locked AS (
     UPDATE attempts SET state = 'ended', outcome = 'succeeded', ended_at = now(),
                         started_at = coalesce(started_at, now() - make_interval(secs => %(ran)s))
     FROM locked
-    WHERE job_id = locked.id AND number = %(number)s AND fence = %(fence)s AND attempts.state <> 'ended'
+    WHERE job_id = locked.id AND job_id = %(job)s AND number = %(number)s
+      AND fence = %(fence)s AND attempts.state <> 'ended'
     RETURNING job_id
 ), job AS (
     UPDATE jobs j SET state = 'succeeded', secrets = NULL, finished_at = now(), started_at = coalesce(
@@ -54,7 +59,8 @@ WITH locked AS (
     FROM jsonb_to_recordset(%(outputs)s) AS m(ordinal int, id uuid, node_id text, name text, kind text,
          content_type text, size bigint, hash text, temporary boolean)
 ), blob AS (
-    UPDATE blobs SET marked_at = NULL WHERE hash IN (SELECT digest FROM made, job) AND marked_at IS NOT NULL
+    UPDATE blobs SET marked_at = NULL
+    WHERE hash = ANY(ARRAY(SELECT digest FROM made, job)) AND coalesce(marked_at, '-infinity') > '-infinity'
 ), asset AS (
     INSERT INTO assets (id, account_id, hash, content_type, file_path, expires_at, job_id)
     SELECT made.id, job.account_id, digest, content_type, name, job.keep_until, job.id FROM made, job
