@@ -15,6 +15,7 @@ from atelier.entry.settings import PREFIX, child_environment
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 MIB = 1024 * 1024
+NOBODY_IS_REFUSED = {f"{PREFIX}MAX_QUEUED": "1000000", f"{PREFIX}MAX_QUEUED_PER_ACCOUNT": "1000000"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 def _environment() -> dict[str, str]:
     """Ours without settings of this person's installation; only warnings are logged."""
     kept = {name: value for name, value in child_environment().items() if not _is_setting(name)}
-    return kept | {f"{PREFIX}LOG_LEVEL": "warning"}
+    return kept | NOBODY_IS_REFUSED | {f"{PREFIX}LOG_LEVEL": "warning"}
 
 
 def _is_setting(name: str) -> bool:
