@@ -30,6 +30,8 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 async def test_the_document_is_valid(document: dict[str, Any]) -> None:
     validate(document)
 
+    assert document["openapi"].startswith("3.")
+
 
 async def test_all_operations_of_the_contract_are_there(document: dict[str, Any]) -> None:
     found = {(method, path) for path, method, _ in operations(document)}

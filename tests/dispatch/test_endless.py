@@ -121,6 +121,7 @@ async def test_a_removed_server_is_let_go(ground: Ground) -> None:
             return await rows(ground.database, "SELECT dispatcher_id FROM leases") == [(None,)]
 
         await eventually(free)
+        assert await free()
 
 
 async def test_what_is_left_of_killed_dispatchers_is_forgotten(ground: Ground) -> None:

@@ -40,8 +40,10 @@ def graph(class_type: str = "EmptyImage", **inputs: Any) -> dict[str, Any]:
     }
 
 
-def judge(view: FleetView, document: dict[str, Any], *, assets: bool = False) -> None:
+def judge(view: FleetView, document: dict[str, Any], *, assets: bool = False) -> bool:
+    """True when it is accepted; NobodyCanRun is raised otherwise."""
     view.judge(requirement_of(document), document, (lambda *_: True) if assets else None)
+    return True
 
 
 def refusal(view: FleetView, document: dict[str, Any]) -> NobodyCanRun:
@@ -68,14 +70,14 @@ async def seen(yard: Yard) -> FleetView:
 async def test_nothing_is_refused_while_nothing_is_known(yard: Yard) -> None:
     await yard.server()
 
-    judge(await seen(yard), graph("Nonsense"))
+    assert judge(await seen(yard), graph("Nonsense"))
 
 
 async def test_what_some_server_can_run_is_accepted(yard: Yard) -> None:
     await knows(yard, "server-1", SaveImage=SAVE)
     await knows(yard, "server-2", SaveImage=SAVE, EmptyImage=IMAGE)
 
-    judge(await seen(yard), graph())
+    assert judge(await seen(yard), graph())
 
 
 async def test_a_server_that_is_offline_still_counts_and_a_removed_one_does_not(yard: Yard) -> None:
@@ -83,7 +85,7 @@ async def test_a_server_that_is_offline_still_counts_and_a_removed_one_does_not(
     await knows(yard, "server-2", SaveImage=SAVE)
     async with yard.database.transaction() as tx:
         await store.save_health(tx, ServerId("server-1"), Health.OFFLINE, "it does not answer")
-    judge(await seen(yard), graph())
+    assert judge(await seen(yard), graph())
 
     async with yard.database.transaction() as tx:
         await service.remove(tx, ServerId("server-1"))
@@ -193,15 +195,15 @@ async def test_one_server_that_takes_the_values_is_enough(yard: Yard) -> None:
     await knows(yard, "server-1", SaveImage=SAVE, EmptyImage=IMAGE)
     await knows(yard, "server-2", SaveImage=SAVE, EmptyImage=larger)
 
-    judge(await seen(yard), graph(width=100))
+    assert judge(await seen(yard), graph(width=100))
 
 
 async def test_files_are_placed_later_and_not_looked_for(yard: Yard) -> None:
     await knows(yard, "server-1", SaveImage=SAVE, LoadImage=UPLOAD)
     view = await seen(yard)
 
-    judge(view, graph("LoadImage", image="of a job.png"))
-    judge(view, graph("LoadImage", image={"__type": "core/ASSET", "info": {"id": "x"}}), assets=True)
+    assert judge(view, graph("LoadImage", image="of a job.png"))
+    assert judge(view, graph("LoadImage", image={"__type": "core/ASSET", "info": {"id": "x"}}), assets=True)
 
 
 async def test_equal_servers_are_known_once_and_the_view_follows_the_fleet(yard: Yard) -> None:

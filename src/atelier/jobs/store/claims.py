@@ -101,12 +101,6 @@ async def dead_prompts(tx: Tx, prompt_ids: Collection[uuid.UUID]) -> set[uuid.UU
     return {row[0] for row in await rows.fetchall()}
 
 
-async def requirements(tx: Tx, ids: Collection[int]) -> dict[int, dict[str, list[object]]]:
-    """The bodies of requirement sets."""
-    rows = await tx.execute("SELECT id, body FROM requirements WHERE id = ANY(%s)", (list(ids),))
-    return dict(await rows.fetchall())
-
-
 async def canceling(tx: Tx, job_ids: Collection[JobId]) -> set[JobId]:
     """Which of these jobs are to be canceled."""
     rows = await tx.execute("SELECT id FROM jobs WHERE id = ANY(%s) AND state = 'canceling'", (list(job_ids),))

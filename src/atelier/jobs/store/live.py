@@ -48,9 +48,3 @@ async def watched(tx: Tx, job_ids: Sequence[JobId]) -> set[JobId]:
         "SELECT job_id FROM job_watches WHERE job_id = ANY(%s) AND until > now()", (list(job_ids),)
     )
     return {JobId(row[0]) for row in await rows.fetchall()}
-
-
-async def forget(tx: Tx, job_ids: Sequence[JobId]) -> None:
-    """Drop what is only for the living."""
-    for table in ("job_progress", "job_previews", "job_watches"):
-        await tx.execute(f"DELETE FROM {table} WHERE job_id = ANY(%s)", (list(job_ids),))  # noqa: S608 - fixed names
