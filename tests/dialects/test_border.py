@@ -15,8 +15,8 @@ from atelier.dialects.auth import identify
 from atelier.dialects.public import PUBLIC_ROUTES
 from atelier.dialects.services import Services
 from atelier.fleet import service as fleet
-from atelier.fleet import store
 from atelier.fleet.model import Health
+from atelier.fleet.store import roster
 from atelier.kit.errors import SetupFailed
 from support.graphs import picture
 from support.serving import Tenant, make_tenant, served
@@ -87,7 +87,7 @@ async def test_where_a_server_is_and_what_ails_it_is_told_to_admins_alone(
     admin = await make_tenant(services.database, "operator", Role.ADMIN)
     async with services.database.transaction() as tx:
         server_id = await fleet.add(tx, "http://10.0.0.5:8188", server_id="gpu", headers={"X-Key": "hush"})
-        await store.save_health(tx, server_id, Health.OFFLINE, "10.0.0.5:8188 refuses")
+        await roster.save_health(tx, server_id, Health.OFFLINE, "10.0.0.5:8188 refuses")
 
     member = await client.get("/health/detailed")
     full = await client.get("/health/detailed", headers=admin.headers)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from atelier.comfy.client import Timeouts
 from atelier.fleet import service as fleet
-from atelier.fleet import store
+from atelier.fleet.store import leasing
 from atelier.jobs.model import JobState
 from atelier.kit.background import background
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
@@ -126,9 +126,9 @@ async def test_a_removed_server_is_let_go(ground: Ground) -> None:
 
 async def test_what_is_left_of_killed_dispatchers_is_forgotten(ground: Ground) -> None:
     async with ground.database.transaction() as tx:
-        await store.beat(tx, DispatcherId(new_uuid()), "killed long ago", -7200)
-        await store.beat(tx, DispatcherId(new_uuid()), "killed just now", -60)
+        await leasing.beat(tx, DispatcherId(new_uuid()), "killed long ago", -7200)
+        await leasing.beat(tx, DispatcherId(new_uuid()), "killed just now", -60)
 
-        await store.forget_dispatchers(tx)
+        await leasing.forget_dispatchers(tx)
 
     assert await rows(ground.database, "SELECT name FROM dispatchers") == [("killed just now",)]

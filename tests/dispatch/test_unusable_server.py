@@ -1,5 +1,5 @@
-from atelier.fleet import store
 from atelier.fleet.model import Origin
+from atelier.fleet.store import roster
 from atelier.jobs.model import JobState
 from atelier.kit.ids import ServerId
 from support.fleet import Ground, picture, simulator
@@ -7,7 +7,7 @@ from support.fleet import Ground, picture, simulator
 
 async def test_an_address_that_nothing_can_ask_does_not_end_the_dispatcher(ground: Ground) -> None:
     async with ground.database.transaction() as tx:
-        await store.put(tx, ServerId("broken"), "http://\x8dþ\x9a", {}, Origin.ADDED)
+        await roster.put(tx, ServerId("broken"), "http://\x8dþ\x9a", {}, Origin.ADDED)
     async with simulator() as url:
         await ground.add_server(url, "sim-1")
         ground.tasks.start(ground.dispatcher().run())

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from atelier.fleet import store
 from atelier.fleet.inventory import Inventory, from_object_info
 from atelier.fleet.model import ModelRef, Requirement
 from atelier.fleet.requirements import missing
+from atelier.fleet.store import catalogs, roster
 from atelier.kit.ids import ServerId
 from support.yard import Yard
 
@@ -98,11 +98,11 @@ async def test_an_inventory_is_stored_once_and_read_back(yard: Yard) -> None:
     for name in ("server-1", "server-2"):
         await yard.server(name)
         async with yard.database.transaction() as tx:
-            await store.save_inventory(tx, ServerId(name), have, {"system": {"os": "posix"}})
+            await catalogs.save_inventory(tx, ServerId(name), have, {"system": {"os": "posix"}})
 
     async with yard.database.transaction() as tx:
-        [read] = await store.inventories(tx, [have.digest])
-        servers = await store.servers(tx)
+        [read] = await catalogs.inventories(tx, [have.digest])
+        servers = await roster.servers(tx)
 
     assert read == have
     assert from_object_info(read.classes).digest == have.digest
@@ -117,8 +117,8 @@ async def test_what_custom_nodes_write_although_json_has_no_such_thing_can_be_st
     await yard.server()
 
     async with yard.database.transaction() as tx:
-        await store.save_inventory(tx, ServerId("server-1"), have, {})
-        [read] = await store.inventories(tx, [have.digest])
+        await catalogs.save_inventory(tx, ServerId("server-1"), have, {})
+        [read] = await catalogs.inventories(tx, [have.digest])
 
     assert read.classes == have.classes
     assert have.classes["A"]["input"]["required"]["y"] == [["ab", "?"], {"tooltip": "\N{GRINNING FACE}"}]

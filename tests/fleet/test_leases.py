@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from atelier.fleet import store
+from atelier.fleet.store import leasing, roster
 from atelier.kit.database import Tx
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from support.yard import SERVER, Yard, blocked
@@ -100,7 +100,7 @@ async def test_a_released_server_is_free_at_once_and_the_others_stay(yard: Yard)
     await yard.server("server-2")
     holder = await yard.dispatcher_with_server()
     async with yard.database.transaction() as tx:
-        await store.release(tx, holder, [ServerId("server-2"), ServerId("unknown")])
+        await leasing.release(tx, holder, [ServerId("server-2"), ServerId("unknown")])
 
     heir = await yard.dispatcher()
 
@@ -112,7 +112,7 @@ async def test_nobody_releases_the_server_of_another(yard: Yard) -> None:
     holder = await yard.dispatcher_with_server()
 
     async with yard.database.transaction() as tx:
-        await store.release(tx, DispatcherId(new_uuid()), [SERVER])
+        await leasing.release(tx, DispatcherId(new_uuid()), [SERVER])
 
     assert await yard.fences(holder) == {SERVER: 1}
 
@@ -149,7 +149,7 @@ async def test_a_server_out_of_use_is_taken_only_while_something_lives_there(yar
     heir = await yard.dispatcher()
     assert await yard.fences(heir) == {SERVER: 2}
     async with yard.database.transaction() as tx:
-        assert await store.usable(tx) == set()
+        assert await roster.usable(tx) == set()
 
     await yard.run("UPDATE attempts SET state = 'ended', outcome = 'failed' WHERE job_id = %s", claim.job_id)
     await yard.beat(heir, -1)
@@ -175,7 +175,7 @@ async def test_a_holder_that_renews_at_this_moment_keeps_its_server(yard: Yard) 
     await yard.beat(holder, -1)
 
     async with yard.database.transaction() as tx:
-        await store.beat(tx, holder, "test", 60)
+        await leasing.beat(tx, holder, "test", 60)
         other = await yard.dispatcher()
 
     assert await yard.fences(other) == {}
@@ -188,16 +188,16 @@ async def test_a_holder_that_renews_too_late_learns_of_the_take_over_at_once(yar
 
     async def renew(connection: Tx) -> list[int]:
         async with connection.transaction():
-            await store.beat(connection, holder, "test", 60)
-            return [lease.fence for lease in await store.leases(connection, holder)]
+            await leasing.beat(connection, holder, "test", 60)
+            return [lease.fence for lease in await leasing.leases(connection, holder)]
 
     async with (
         await yard.database.connect() as late,
         asyncio.TaskGroup() as group,
         yard.database.transaction() as take_over,
     ):
-        await store.beat(take_over, heir := DispatcherId(new_uuid()), "test", 60)
-        await store.acquire(take_over, heir, 1)
+        await leasing.beat(take_over, heir := DispatcherId(new_uuid()), "test", 60)
+        await leasing.acquire(take_over, heir, 1)
         renewing = group.create_task(renew(late))
         await blocked(take_over, late.info.backend_pid)
 
@@ -231,7 +231,7 @@ async def test_a_server_that_another_took_between_the_look_and_the_lock_is_not_t
 
 async def _acquire_on(connection: Tx, me: DispatcherId) -> None:
     async with connection.transaction():
-        await store.acquire(connection, me, 1)
+        await leasing.acquire(connection, me, 1)
 
 
 async def _pause_every_look_at_the_servers(yard: Yard) -> None:
@@ -254,4 +254,4 @@ async def test_the_alive_are_counted_by_the_databases_clock(yard: Yard) -> None:
     await yard.dispatcher(seconds=-1)
 
     async with yard.database.transaction() as tx:
-        assert await store.dispatchers_alive(tx) == 1
+        assert await leasing.dispatchers_alive(tx) == 1

@@ -5,10 +5,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atelier.fleet.model import Slot, SlotKind, Waiting
+from atelier.fleet.model import Party, Slot, SlotKind, Waiting
 from atelier.fleet.policy import assign, assign_behind, expected_rest, may_place_ahead, runs_video
-from atelier.kit.ids import JobId, ServerId, new_uuid
+from atelier.kit.ids import AccountId, JobId, ServerId, new_uuid
 
+ACCOUNT = AccountId(new_uuid())
 A, B = ServerId("a"), ServerId("b")
 
 
@@ -18,7 +19,7 @@ def slot(server_id: ServerId, rest: float | None = None) -> Slot:
 
 
 def waiting(position: int, *, priority: int = 5, requirement: int = 1) -> Waiting:
-    return Waiting(JobId(new_uuid()), requirement, "", priority, position)
+    return Waiting(JobId(new_uuid()), requirement, "", b"", Party(priority, ACCOUNT), position)
 
 
 def everything(_server: ServerId, _requirement: int) -> bool:
@@ -136,7 +137,7 @@ def test_the_promises_hold_whatever_waits(
         assert all(one in used for one in usable)
         for job, one in pairs:
             if one in usable:
-                assert (-job.priority, job.position) < (-left.priority, left.position)
+                assert (-job.party.priority, job.position) < (-left.party.priority, left.position)
 
 
 @given(_SLOTS, _JOBS, _ABLE, st.randoms())

@@ -2,9 +2,10 @@
 
 import pytest
 
-from atelier.fleet import service, store
+from atelier.fleet import service
 from atelier.fleet.model import Health, Origin, Server
 from atelier.fleet.service import InvalidServer, Named, ServerExists, ServerNotFound, id_from_url, normal_url
+from atelier.fleet.store import measures, roster
 from atelier.kit.ids import ServerId
 from support.yard import SERVER, Yard
 
@@ -132,7 +133,7 @@ async def test_health_is_written_when_it_changes(yard: Yard) -> None:
 
     async with yard.database.transaction() as tx:
         changes = [
-            await store.save_health(tx, SERVER, health, "")
+            await roster.save_health(tx, SERVER, health, "")
             for health in (Health.READY, Health.READY, Health.OFFLINE)
         ]
 
@@ -142,8 +143,8 @@ async def test_health_is_written_when_it_changes(yard: Yard) -> None:
 async def test_run_times_are_kept_and_counted(yard: Yard) -> None:
     measured = {(b"b", SERVER): 2.0, (b"a", SERVER): 1.0}
     async with yard.database.transaction() as tx:
-        await store.save_run_times(tx, measured)
-        await store.save_run_times(tx, {(b"a", SERVER): 3.0})
-        assert await store.run_times(tx) == {**measured, (b"a", SERVER): 3.0}
+        await measures.save_run_times(tx, measured)
+        await measures.save_run_times(tx, {(b"a", SERVER): 3.0})
+        assert await measures.run_times(tx) == {**measured, (b"a", SERVER): 3.0}
 
     assert await yard.rows("SELECT shape, runs FROM run_times ORDER BY shape") == [(b"a", 2), (b"b", 1)]

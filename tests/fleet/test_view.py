@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from atelier.fleet import service, store
+from atelier.fleet import service
 from atelier.fleet.inventory import from_object_info
 from atelier.fleet.model import Health
 from atelier.fleet.requirements import digest_of, requirement_of
+from atelier.fleet.store import catalogs, roster
 from atelier.fleet.view import FleetView, NobodyCanRun
 from atelier.kit.background import background
 from atelier.kit.errors import Kind
@@ -58,7 +59,7 @@ async def knows(yard: Yard, server_id: str, **classes: Any) -> None:
     """Register a server that can run these node classes."""
     await yard.server(server_id)
     async with yard.database.transaction() as tx:
-        await store.save_inventory(tx, ServerId(server_id), from_object_info(classes), {})
+        await catalogs.save_inventory(tx, ServerId(server_id), from_object_info(classes), {})
 
 
 async def seen(yard: Yard) -> FleetView:
@@ -84,7 +85,7 @@ async def test_a_server_that_is_offline_still_counts_and_a_removed_one_does_not(
     await knows(yard, "server-1", SaveImage=SAVE, EmptyImage=IMAGE)
     await knows(yard, "server-2", SaveImage=SAVE)
     async with yard.database.transaction() as tx:
-        await store.save_health(tx, ServerId("server-1"), Health.OFFLINE, "it does not answer")
+        await roster.save_health(tx, ServerId("server-1"), Health.OFFLINE, "it does not answer")
     assert judge(await seen(yard), graph())
 
     async with yard.database.transaction() as tx:

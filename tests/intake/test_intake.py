@@ -11,8 +11,8 @@ from atelier.accounts.model import Caller, Role
 from atelier.assets import service as assets
 from atelier.comfy import graph
 from atelier.comfy.graph import InvalidWorkflow, WorkflowFormatUi
-from atelier.fleet import store
 from atelier.fleet.inventory import from_object_info
+from atelier.fleet.store import catalogs
 from atelier.fleet.view import FleetView, NobodyCanRun
 from atelier.intake.service import Intake, Order
 from atelier.jobs import service as jobs
@@ -53,7 +53,7 @@ class Door:
     async def knows(self, **classes: Any) -> None:
         await self.yard.server()
         async with self.yard.database.transaction() as tx:
-            await store.save_inventory(tx, ServerId("server-1"), from_object_info(classes), {})
+            await catalogs.save_inventory(tx, ServerId("server-1"), from_object_info(classes), {})
         await self.view.refresh()
 
     async def written(self) -> int:

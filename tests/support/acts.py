@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from atelier.fleet import store
 from atelier.fleet.model import Origin
+from atelier.fleet.store import leasing, roster
 from atelier.jobs import rules, service
 from atelier.jobs.model import Cause, Claim, Head, IdempotencyKey, JobError, Outcome, Wish
 from atelier.jobs.store import attempts, claims, sweep
@@ -58,10 +58,10 @@ class Acts:
         await self.observer.execute(_EMPTY)
         self.processes, self.jobs = (Process(), Process()), []
         for server, process in zip(SERVERS, self.processes, strict=True):
-            await store.put(self.observer, server, f"http://{server}", {}, Origin.ADDED)
-            await store.beat(self.observer, process.me, "test", 60)
+            await roster.put(self.observer, server, f"http://{server}", {}, Origin.ADDED)
+            await leasing.beat(self.observer, process.me, "test", 60)
             async with self.observer.transaction():
-                await store.acquire(self.observer, process.me, 1)
+                await leasing.acquire(self.observer, process.me, 1)
             process.leases = {server: 1}
             await self._accept(3600.0)
             heads = await claims.heads(self.observer, refused=(), each=1, most=1)
@@ -74,10 +74,10 @@ class Acts:
         """Everybody is gone; one more dispatcher comes and brings everything to its end."""
         await self.lapse(*self.processes)
         last = Process()
-        await store.beat(self.observer, last.me, "test", 60)
+        await leasing.beat(self.observer, last.me, "test", 60)
         async with self.observer.transaction():
-            await store.acquire(self.observer, last.me, 2)
-            leases = await store.leases(self.observer, last.me)
+            await leasing.acquire(self.observer, last.me, 2)
+            leases = await leasing.leases(self.observer, last.me)
         last.leases = {lease.server.id: lease.fence for lease in leases}
         for server, fence in last.leases.items():
             for claim in await service.adopt(self.observer, server, fence):
@@ -125,9 +125,9 @@ class Acts:
         process, most = self._process(tape), tape.choose(3)
 
         async def renew(tx: Tx) -> dict[ServerId, int]:
-            await store.beat(tx, process.me, "test", 60)
-            await store.acquire(tx, process.me, most)
-            return {lease.server.id: lease.fence for lease in await store.leases(tx, process.me)}
+            await leasing.beat(tx, process.me, "test", 60)
+            await leasing.acquire(tx, process.me, most)
+            return {lease.server.id: lease.fence for lease in await leasing.leases(tx, process.me)}
 
         leases = await lane.transaction(renew)
         fresh = {server: fence for server, fence in leases.items() if process.leases.get(server) != fence}
@@ -138,11 +138,11 @@ class Acts:
     async def give_back(self, lane: Lane, tape: Tape) -> None:
         process = self._process(tape)
         if tape.choose(2):
-            await lane.transaction(lambda tx: store.leave(tx, process.me))
+            await lane.transaction(lambda tx: leasing.leave(tx, process.me))
             process.leases = {}
         else:
             server = SERVERS[tape.choose(2)]
-            await lane.transaction(lambda tx: store.release(tx, process.me, [server]))
+            await lane.transaction(lambda tx: leasing.release(tx, process.me, [server]))
             process.leases.pop(server, None)
 
     async def running(self, lane: Lane, tape: Tape) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from atelier.assets import service as assets
-from atelier.fleet import store as fleet
 from atelier.fleet.model import Origin
+from atelier.fleet.store import leasing, roster
 from atelier.jobs import rules, service
 from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome, OutputKind, Preview, Progress, Wish
 from atelier.jobs.store import attempts, claims, live
@@ -25,10 +25,10 @@ class Stage:
     async def claim(self, job_id: JobId, number: int = 1) -> Claim:
         """Attempt `number` of the job on the leased server."""
         async with self.database.transaction() as tx:
-            await fleet.put(tx, ServerId("stage"), "http://127.0.0.1:1", {}, Origin.ADDED)
-            await fleet.beat(tx, self.dispatcher, "test", 60)
-            await fleet.acquire(tx, self.dispatcher, 10)
-            [lease] = await fleet.leases(tx, self.dispatcher)
+            await roster.put(tx, ServerId("stage"), "http://127.0.0.1:1", {}, Origin.ADDED)
+            await leasing.beat(tx, self.dispatcher, "test", 60)
+            await leasing.acquire(tx, self.dispatcher, 10)
+            [lease] = await leasing.leases(tx, self.dispatcher)
             wish = Wish(job_id, number, rules.prompt_id(job_id, number), lease.server.id, lease.fence)
             [claim] = await claims.claim(tx, self.dispatcher, [wish])
         self._told(claim)

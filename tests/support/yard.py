@@ -7,8 +7,9 @@ from typing import Any
 
 from blake3 import blake3
 
-from atelier.fleet import requirements, store
+from atelier.fleet import requirements
 from atelier.fleet.model import Origin, Requirement
+from atelier.fleet.store import catalogs, leasing, roster
 from atelier.jobs import rules, service
 from atelier.jobs.model import Claim, Event, Job, JobError, Made, NewJob, Outcome, OutputKind, Wish
 from atelier.jobs.store import attempts, claims
@@ -98,12 +99,12 @@ class Yard:
 
     async def server(self, server_id: str = SERVER) -> ServerId:
         async with self.database.transaction() as tx:
-            await store.put(tx, ServerId(server_id), f"http://{server_id}:8188", {}, Origin.ADDED)
+            await roster.put(tx, ServerId(server_id), f"http://{server_id}:8188", {}, Origin.ADDED)
         return ServerId(server_id)
 
     async def beat(self, me: DispatcherId, seconds: float = 60) -> None:
         async with self.database.transaction() as tx:
-            await store.beat(tx, me, "test", seconds)
+            await leasing.beat(tx, me, "test", seconds)
 
     async def dispatcher(self, most: int = 10, seconds: float = 60) -> DispatcherId:
         """A dispatcher that lives for `seconds` and has taken at most `most` leases."""
@@ -114,15 +115,15 @@ class Yard:
 
     async def acquire(self, me: DispatcherId, most: int = 10) -> None:
         async with self.database.transaction() as tx:
-            await store.acquire(tx, me, most)
+            await leasing.acquire(tx, me, most)
 
     async def leave(self, me: DispatcherId) -> None:
         async with self.database.transaction() as tx:
-            await store.leave(tx, me)
+            await leasing.leave(tx, me)
 
     async def fences(self, me: DispatcherId) -> dict[ServerId, int]:
         async with self.database.transaction() as tx:
-            return {lease.server.id: lease.fence for lease in await store.leases(tx, me)}
+            return {lease.server.id: lease.fence for lease in await leasing.leases(tx, me)}
 
     async def dispatcher_with_server(self) -> DispatcherId:
         await self.server()
@@ -173,7 +174,7 @@ async def make_yard(database: Database) -> Yard:
     async with database.transaction() as tx:
         await tx.execute("INSERT INTO accounts (id, name) VALUES (%s, 'tester')", (account_id,))
         digest = requirements.digest_of(NOTHING)
-        requirement_id = await store.requirement_id(tx, digest, NOTHING)
+        requirement_id = await catalogs.requirement_id(tx, digest, NOTHING)
     return Yard(database, account_id, requirement_id)
 
 
@@ -181,7 +182,7 @@ async def requirement(database: Database, *classes: str) -> int:
     """The id of a requirement set of these node classes."""
     wanted = Requirement(frozenset(classes), frozenset())
     async with database.transaction() as tx:
-        return await store.requirement_id(tx, requirements.digest_of(wanted), wanted)
+        return await catalogs.requirement_id(tx, requirements.digest_of(wanted), wanted)
 
 
 def kinds(events: Sequence[Event]) -> list[str]:

@@ -47,6 +47,7 @@ class Caller:
     key_id: KeyId
     role: Role
     end_user: str = ""
+    max_priority: int = 5
 
 
 class Unauthorized(Refusal):

@@ -12,8 +12,8 @@ from atelier.dialects.auth import Known
 from atelier.dialects.openapi import answer, refusals
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.fleet import service as fleet
-from atelier.fleet import store as fleet_store
 from atelier.fleet.model import Health, Server
+from atelier.fleet.store import leasing
 from atelier.jobs.store import reads
 from atelier.kit import clock
 from atelier.kit.http.answers import json_response
@@ -63,7 +63,7 @@ async def detailed(call: Known) -> Response:
     async with call.services.database.autocommit() as tx:
         queue = await reads.counts(tx)
         took = clock.monotonic() - asked
-        dispatchers = await fleet_store.dispatchers_alive(tx)
+        dispatchers = await leasing.dispatchers_alive(tx)
         servers = await fleet.servers(tx)
     reason = _trouble(dispatchers, servers)
     is_admin = call.caller.role is Role.ADMIN

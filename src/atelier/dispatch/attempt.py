@@ -276,7 +276,8 @@ class Attempt:
         return self._stopped_at is None or clock.monotonic() - self._stopped_at >= ROUND_SECONDS
 
     def _overdue(self) -> bool:
-        return self.started_at is not None and clock.monotonic() - self.started_at > self.host.settings.run_timeout
+        limit = self.host.settings.run_timeout
+        return limit is not None and self.started_at is not None and clock.monotonic() - self.started_at > limit
 
     async def _stop(self) -> None:
         await self.host.client.delete([self.prompt_id])

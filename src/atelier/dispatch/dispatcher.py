@@ -13,8 +13,8 @@ from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
 from atelier.dispatch.feeder import Feeder
 from atelier.dispatch.pace import SAVE_SECONDS
-from atelier.fleet import store
 from atelier.fleet.model import Lease
+from atelier.fleet.store import leasing, roster
 from atelier.jobs import service as jobs
 from atelier.jobs.store import claims
 from atelier.kit import clock
@@ -78,13 +78,13 @@ class Dispatcher:
                 await self._context.pace.save()
                 async with self._context.database.transaction() as tx:
                     await self._give_up(tx, ending)
-                    await store.leave(tx, self._context.me)
+                    await leasing.leave(tx, self._context.me)
         except AWAY as error:
             _log.warning("lease.not_given_back", reason=str(error) or "PostgreSQL does not answer")
         self._context.wakeups.publish("fleet")
 
     async def _give_up(self, tx: Tx, ending: Collection[ServerId]) -> None:
-        for lease in await store.leases(tx, self._context.me):
+        for lease in await leasing.leases(tx, self._context.me):
             if lease.server.id in ending:
                 for claim in await claims.live(tx, lease.server.id, lease.fence):
                     await jobs.withdraw(tx, claim)
@@ -115,15 +115,15 @@ class Dispatcher:
     async def _renew(self) -> tuple[list[Lease], set[ServerId]]:
         me, settings = self._context.me, self._context.settings
         async with self._context.database.transaction() as tx:
-            await store.beat(tx, me, settings.name, settings.expiry)
-            usable = await store.usable(tx)
-            wanted = await store.worth_driving(tx)
-            share = math.ceil(wanted / max(await store.dispatchers_alive(tx), 1))
-            held = [lease.server.id for lease in await store.leases(tx, me)]
+            await leasing.beat(tx, me, settings.name, settings.expiry)
+            usable = await roster.usable(tx)
+            wanted = await roster.worth_driving(tx)
+            share = math.ceil(wanted / max(await leasing.dispatchers_alive(tx), 1))
+            held = [lease.server.id for lease in await leasing.leases(tx, me)]
             surplus = self._surplus(held, usable, share)
-            await store.release(tx, me, [server_id for server_id in surplus if not self._busy(server_id)])
-            await store.acquire(tx, me, max(share - len(held), 0))
-            return await store.leases(tx, me), usable - surplus
+            await leasing.release(tx, me, [server_id for server_id in surplus if not self._busy(server_id)])
+            await leasing.acquire(tx, me, max(share - len(held), 0))
+            return await leasing.leases(tx, me), usable - surplus
 
     def _surplus(self, held: Sequence[ServerId], usable: set[ServerId], share: int) -> set[ServerId]:
         """What we hold and should not: servers out of use, or above our share. They get no jobs, then they go."""

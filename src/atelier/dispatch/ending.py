@@ -155,7 +155,7 @@ class Ending:
 
     async def _interrupted(self, attempt: Attempt) -> None:
         if attempt.timed_out:
-            limit = attempt.host.settings.run_timeout
+            limit = attempt.host.settings.run_timeout or 0.0
             error = JobError(
                 "timed_out", f"The run took longer than the {limit:g} s that it may, and was stopped."
             )

@@ -8,9 +8,10 @@ import structlog
 from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
-from atelier.fleet import policy, requirements, store
+from atelier.fleet import policy, requirements
 from atelier.fleet.inventory import Inventory
-from atelier.fleet.model import Placement, Requirement, Slot, SlotKind, Waiting
+from atelier.fleet.model import Party, Placement, Requirement, Slot, SlotKind, Waiting
+from atelier.fleet.store import catalogs
 from atelier.jobs import rules
 from atelier.jobs.model import Claim, Head, Wish
 from atelier.jobs.store import claims
@@ -135,7 +136,7 @@ class Feeder:
                 self._requirements.clear()
             unknown = {head.requirement_id for head in heads} - self._requirements.keys()
             if unknown:
-                self._requirements |= await store.requirements(tx, unknown)
+                self._requirements |= await catalogs.requirements(tx, unknown)
         return {head.job_id: head for head in heads}
 
     async def _claim(self, heads: Mapping[JobId, Head], placements: list[Placement]) -> int:
@@ -204,7 +205,17 @@ class Feeder:
 
 
 def _waiting(head: Head) -> Waiting:
-    return Waiting(head.job_id, head.requirement_id, head.lane, head.priority, head.position)
+    return Waiting(
+        job_id=head.job_id,
+        requirement_id=head.requirement_id,
+        lane=head.lane,
+        shape=head.shape,
+        party=Party(head.priority, head.account_id, head.end_user),
+        position=head.position,
+        age=head.age,
+        avoid=frozenset(head.avoid),
+        vram_over=head.vram_over,
+    )
 
 
 def _wish(head: Head, placement: Placement) -> Wish:

@@ -1,5 +1,6 @@
 """What a dispatcher is told when it starts. Durations in seconds, sizes in bytes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atelier.comfy.client import Timeouts
@@ -16,7 +17,14 @@ class DispatchSettings:
     lost_after: float = 10.0
     poll_interval: float = 3.0
     silent_after: float = 5.0
-    run_timeout: float = 7200.0
+    run_timeout: float | None = None
+    run_timeouts: Mapping[str, float] = field(
+        default_factory=lambda: {"image": 200.0, "video": 400.0, "other": 300.0}
+    )
+    probe_interval: float = 30.0
+    max_running: int = 0
+    max_running_per_account: int = 0
+    server_jobs_per_minute: int = 0
     collect_at_once: int = 4
     output_limit: int = 2 * 1024**3
     drain: float = 5.0

@@ -3,7 +3,7 @@
 import psycopg
 import structlog
 
-from atelier.fleet import store
+from atelier.fleet.store import measures
 from atelier.kit.database import AWAY, Database
 from atelier.kit.ids import ServerId
 
@@ -40,7 +40,7 @@ class Pace:
         """What was measured before; without it, it is measured anew."""
         try:
             async with self._database.transaction() as tx:
-                self._seconds = await store.run_times(tx)
+                self._seconds = await measures.run_times(tx)
         except AWAY as error:
             _log.info("pace.not_loaded", reason=str(error))
 
@@ -51,7 +51,9 @@ class Pace:
             return
         try:
             async with self._database.transaction() as tx:
-                await store.save_run_times(tx, {key: self._seconds[key] for key in fresh & self._seconds.keys()})
+                await measures.save_run_times(
+                    tx, {key: self._seconds[key] for key in fresh & self._seconds.keys()}
+                )
         except (psycopg.Error, OSError) as error:
             self._fresh |= fresh
             _log.info("pace.not_saved", reason=str(error))

@@ -14,9 +14,9 @@ import structlog
 from atelier.comfy.client import ComfyClient
 from atelier.comfy.errors import ComfyError
 from atelier.dispatch.context import Context
-from atelier.fleet import store
 from atelier.fleet.inventory import Inventory, from_object_info
 from atelier.fleet.model import Health
+from atelier.fleet.store import catalogs, roster
 from atelier.kit import clock
 from atelier.kit.ids import ServerId
 
@@ -131,7 +131,7 @@ class Pulse:
                 inventory = await asyncio.to_thread(from_object_info, await self.client.object_info())
                 system = await self.client.system_stats()
             async with self.context.database.transaction() as tx:
-                await store.save_inventory(tx, self.server_id, inventory, system)
+                await catalogs.save_inventory(tx, self.server_id, inventory, system)
         except Exception as error:  # noqa: BLE001 - nodes of strangers write this list: it may be anything
             self._unlisted = str(error) or "it takes too long"
             _log.warning("server.inventory_unknown", server=self.server_id, reason=self._unlisted)
@@ -154,7 +154,7 @@ class Pulse:
         health, reason = self._health()
         try:
             async with self.context.database.transaction() as tx:
-                fresh = await store.save_health(tx, self.server_id, health, reason)
+                fresh = await roster.save_health(tx, self.server_id, health, reason)
         except (psycopg.Error, OSError) as error:
             _log.info("server.health_not_saved", server=self.server_id, reason=str(error))
             return

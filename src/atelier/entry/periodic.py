@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from atelier.assets.collect import collect
 from atelier.entry.roles import Foundation
-from atelier.fleet import store as fleet
+from atelier.fleet.store import leasing
 from atelier.jobs.store import sweep
 from atelier.kit.background import background
 from atelier.kit.database import Tx
@@ -28,7 +28,7 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     tasks.every("* * * * *", "jobs.forget_live", rounds.forget_live)
     tasks.every("17 * * * *", "jobs.forget_keys", rounds.forget_keys)
     tasks.every("7 * * * *", "jobs.partition", rounds.partition)
-    tasks.every("27 * * * *", "fleet.forget_dispatchers", rounds.forget_dispatchers)
+    tasks.every("27 * * * *", "leasing.forget_dispatchers", rounds.forget_dispatchers)
     tasks.every("*/10 * * * *", "assets.collect", rounds.collect)
     async with background() as work:
         work.start(tasks.run())
@@ -61,7 +61,7 @@ class Rounds:
 
     async def forget_dispatchers(self) -> None:
         async with self.ground.database.transaction() as tx:
-            await fleet.forget_dispatchers(tx)
+            await leasing.forget_dispatchers(tx)
 
     async def partition(self) -> None:
         async with self.ground.database.transaction() as tx:

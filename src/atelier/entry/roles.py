@@ -158,13 +158,22 @@ async def dispatch(ground: Foundation, *, ending: Collection[ServerId] = ()) -> 
 
 def dispatch_settings(settings: Settings) -> DispatchSettings:
     return DispatchSettings(
-        name=socket.gethostname(),
+        name=settings.dispatcher_name or socket.gethostname(),
         heartbeat=settings.lease_heartbeat,
         expiry=settings.lease_expiry,
         hold=settings.lease_hold,
         lost_after=settings.lost_server_after,
         poll_interval=settings.poll_interval,
         run_timeout=settings.run_timeout,
+        run_timeouts={
+            "image": settings.run_timeout_image,
+            "video": settings.run_timeout_video,
+            "other": settings.run_timeout_other,
+        },
+        probe_interval=settings.probe_interval,
+        max_running=settings.max_running,
+        max_running_per_account=settings.max_running_per_account,
+        server_jobs_per_minute=settings.server_jobs_per_minute,
         output_limit=settings.output_limit,
         timeouts=Timeouts(
             connect=settings.connect_timeout,

@@ -85,8 +85,22 @@ class Settings(BaseSettings):
     connect_timeout: Seconds = Field(10, description="How long a connection to a server may take.")
     read_timeout: Seconds = Field(30, description="How long a server may take to begin an answer.")
     download_timeout: Seconds = Field(60, description="How long a download from a server may stand still.")
-    run_timeout: Seconds = Field(
-        7200, description="How long one prompt may run before it is interrupted and fails."
+    run_timeout: Seconds | None = Field(
+        None, description="How long any prompt may run before it is interrupted; unset: by what it makes."
+    )
+    run_timeout_image: Seconds = Field(200, description="How long a prompt that makes images may run.")
+    run_timeout_video: Seconds = Field(400, description="How long a prompt that makes video may run.")
+    run_timeout_other: Seconds = Field(300, description="How long a prompt that makes anything else may run.")
+    probe_interval: Seconds = Field(30, description="How often a server is asked whether it is well.")
+    max_running: int = Field(0, ge=0, description="Jobs that may run at once in the whole fleet; 0: no limit.")
+    max_running_per_account: int = Field(
+        0, ge=0, description="Jobs of one account or end user that may run at once; 0: no limit."
+    )
+    server_jobs_per_minute: int = Field(
+        0, ge=0, description="Jobs that one server may begin within a minute; 0: no limit."
+    )
+    dispatcher_name: str = Field(
+        "", description="What this dispatcher is called; unset: the machine's name. Private servers belong to it."
     )
     poll_interval: Seconds = Field(3, le=60, description="How often a server is asked whose WebSocket is blocked.")
     lost_server_after: Seconds = Field(10, description="How long a server may be silent before its jobs move on.")

@@ -5,9 +5,27 @@ Today's policy: class first, then age; any server that satisfies the job's requi
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from atelier.fleet.model import Placement, Slot, SlotKind, Waiting
 from atelier.kit.ids import ServerId
+
+
+class Knowledge(Protocol):
+    """What is known of the fleet beside its slots. Durations in seconds."""
+
+    def satisfies(self, server_id: ServerId, requirement_id: int) -> bool:
+        """Whether this server satisfies the requirement set of this id."""
+        ...
+
+    def run_seconds(self, shape: bytes, server_id: ServerId) -> float | None:
+        """How long a graph of this shape runs there with its models loaded; None: never measured."""
+        ...
+
+    def load_seconds(self, lane: str, server_id: ServerId) -> float:
+        """How long this lane's models take to load there; a guess where it was not measured."""
+        ...
+
 
 Satisfies = Callable[[ServerId, int], bool]
 """Whether this server satisfies the requirement set of this id."""
@@ -73,7 +91,7 @@ def expected_rest(expected: float | None, elapsed: float) -> float | None:
 
 
 def _order(job: Waiting) -> tuple[int, int]:
-    return (-job.priority, job.position)
+    return (-job.party.priority, job.position)
 
 
 def _reason(slot: Slot) -> str:

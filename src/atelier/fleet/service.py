@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from atelier.fleet import store
 from atelier.fleet.model import Origin, Server
+from atelier.fleet.store import roster
 from atelier.kit.database import Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.ids import ServerId
@@ -87,12 +87,12 @@ async def add(
     chosen = ServerId(server_id) if server_id else id_from_url(url)
     if not _ID.fullmatch(chosen):
         raise InvalidServer(f"{chosen!r} cannot be a server's id; use letters, digits, dots, dashes (63 at most).")
-    same = await store.by_url(tx, url)
+    same = await roster.by_url(tx, url)
     if same is not None and same.id != chosen:
         if server_id is not None and same.enabled and origin is Origin.ADDED:
             raise ServerExists(f"{url} is registered already, as {same.id}.")
         chosen = same.id
-    await store.put(tx, chosen, url, headers or {}, origin)
+    await roster.put(tx, chosen, url, headers or {}, origin)
     return chosen
 
 
@@ -107,16 +107,16 @@ class Named:
 
 async def follow_setting(tx: Tx, named: Sequence[Named], origin: Origin) -> list[ServerId]:
     """Make the servers of this origin be exactly those named. Wake `fleet` after the commit. Gives their ids."""
-    await store.remove_others(tx, origin, [])
+    await roster.remove_others(tx, origin, [])
     return [await add(tx, one.url, server_id=one.id or None, headers=one.headers, origin=origin) for one in named]
 
 
 async def remove(tx: Tx, server_id: ServerId) -> None:
     """Take a server out of the fleet. Wake `fleet` after the commit."""
-    if not await store.remove(tx, server_id):
+    if not await roster.remove(tx, server_id):
         raise ServerNotFound(f"There is no server {server_id}.")
 
 
 async def servers(tx: Tx) -> list[Server]:
     """All servers, by id."""
-    return await store.servers(tx)
+    return await roster.servers(tx)

@@ -12,9 +12,10 @@ import structlog
 from atelier.comfy.catalog import Catalog
 from atelier.comfy.validation import Generation, Verdict, validate
 from atelier.comfy.validation_inputs import Ignore
-from atelier.fleet import requirements, store
+from atelier.fleet import requirements
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.model import ModelRef, Requirement, Server
+from atelier.fleet.store import catalogs, roster
 from atelier.kit.database import Database
 from atelier.kit.errors import Kind, Refusal
 from atelier.kit.wakeups import Wakeups
@@ -116,10 +117,10 @@ class FleetView:
 
     async def refresh(self) -> None:
         async with self._database.transaction() as tx:
-            servers = tuple(await store.servers(tx))
+            servers = tuple(await roster.servers(tx))
             digests = {server.inventory_digest for server in servers if server.inventory_digest}
             known = {digest: kept for digest, kept in self._snapshot.inventories.items() if digest in digests}
-            for inventory in await store.inventories(tx, digests - known.keys()):
+            for inventory in await catalogs.inventories(tx, digests - known.keys()):
                 known[inventory.digest] = inventory
         self._snapshot = _Snapshot(servers, known)
 
@@ -143,7 +144,7 @@ class FleetView:
         known = self._requirement_ids.get(digest)
         if known is None:
             async with self._database.transaction() as tx:
-                known = await store.requirement_id(tx, digest, requirement)
+                known = await catalogs.requirement_id(tx, digest, requirement)
             if len(self._requirement_ids) > 20_000:
                 self._requirement_ids.clear()
             self._requirement_ids[digest] = known

@@ -88,6 +88,9 @@ class NewJob:
     idempotency: IdempotencyKey | None = None
     inputs: tuple[AssetId, ...] = ()
     price: int = 0
+    wished_priority: int | None = None
+    run_timeout: float | None = None
+    retry_of: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,9 @@ class Job:
     error: JobError | None
     outputs: tuple[Output, ...]
     progress: Progress | None
+    wished_priority: int | None = None
+    end_user: str = ""
+    retry_of: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,17 +222,26 @@ class Head:
     position: int
     account_id: AccountId
     shape: bytes
+    end_user: str = ""
+    age: float = 0.0
+    avoid: tuple[ServerId, ...] = ()
+    vram_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One claim that a dispatcher asks for: this job, as attempt `number`, on this server under this fence."""
+    """One claim that a dispatcher asks for: this job, as attempt `number`, on this server under this fence.
+
+    `cost` is what its party's virtual time advances by, from `base` at least (seconds divided by its weight).
+    """
 
     job_id: JobId
     number: int
     prompt_id: uuid.UUID
     server_id: ServerId
     fence: int
+    cost: float = 0.0
+    base: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +262,8 @@ class Claim:
     requirement_id: int
     canceling: bool = False
     attempt_state: str = "claimed"
+    end_user: str = ""
+    run_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

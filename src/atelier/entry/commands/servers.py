@@ -13,7 +13,7 @@ from atelier.entry.state import database
 from atelier.entry.wake import wake
 from atelier.fleet import service as fleet
 from atelier.fleet.model import Server
-from atelier.fleet.store import dispatchers_alive
+from atelier.fleet.store.leasing import dispatchers_alive
 from atelier.kit.errors import Refusal
 from atelier.kit.ids import ServerId
 

@@ -1,0 +1,47 @@
+"""What servers can run and what graphs need, each stored once by its content."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from atelier.fleet.inventory import Inventory, stored
+from atelier.fleet.model import Requirement
+from atelier.kit.database import Tx
+from atelier.kit.ids import ServerId
+
+
+async def save_inventory(tx: Tx, server_id: ServerId, inventory: Inventory, system: Mapping[str, Any]) -> None:
+    """Its list, which may be many megabytes, is sent only when it is new."""
+    rows = await tx.execute("SELECT 1 FROM inventories WHERE digest = %s", (inventory.digest,))
+    if await rows.fetchone() is None:
+        await tx.execute(
+            "INSERT INTO inventories (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (inventory.digest, Jsonb(dict(inventory.classes))),
+        )
+    await tx.execute(
+        "UPDATE servers SET inventory_digest = %s, system = %s WHERE id = %s",
+        (inventory.digest, Jsonb(dict(system)), server_id),
+    )
+
+
+async def inventories(tx: Tx, digests: Collection[bytes]) -> list[Inventory]:
+    rows = await tx.execute("SELECT digest, body FROM inventories WHERE digest = ANY(%s)", (list(digests),))
+    return [stored(bytes(digest), body) for digest, body in await rows.fetchall()]
+
+
+async def requirement_id(tx: Tx, digest: bytes, requirement: Requirement) -> int:
+    """The id of a requirement set, made when it is new."""
+    await tx.execute(
+        "INSERT INTO requirements (digest, body) SELECT %s, %s"
+        " WHERE NOT EXISTS (SELECT 1 FROM requirements WHERE digest = %s) ON CONFLICT DO NOTHING",
+        (digest, Jsonb(requirement.as_json()), digest),
+    )
+    row = await (await tx.execute("SELECT id FROM requirements WHERE digest = %s", (digest,))).fetchone()
+    assert row is not None  # noqa: S101 - the row was inserted or was there; requirement sets are never deleted
+    return int(row[0])
+
+
+async def requirements(tx: Tx, ids: Collection[int]) -> dict[int, Requirement]:
+    rows = await tx.execute("SELECT id, body FROM requirements WHERE id = ANY(%s)", (list(ids),))
+    return {row[0]: Requirement.from_json(row[1]) for row in await rows.fetchall()}

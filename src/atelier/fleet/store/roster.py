@@ -1,0 +1,105 @@
+"""Servers as they are registered, and how they fare."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from atelier.fleet.model import Health, Origin, Server
+from atelier.kit.database import Tx
+from atelier.kit.ids import ServerId
+
+COLUMNS = """s.id, s.url, s.headers, s.enabled, s.origin, s.health, s.health_reason, s.health_at,
+    s.inventory_digest, s.system, s.drain, s.share, s.max_per_minute, s.run_timeout, s.only_dispatcher,
+    s.quarantined_at, s.quarantine_reason, s.probe_asked_at, s.warm, s.stay_until"""
+
+_PUT = """
+INSERT INTO servers (id, url, headers, origin) VALUES (%(id)s, %(url)s, %(headers)s, %(origin)s)
+ON CONFLICT (id) DO UPDATE SET url = excluded.url, headers = excluded.headers, origin = excluded.origin,
+    removed_at = NULL
+"""
+
+
+async def put(tx: Tx, server_id: ServerId, url: str, headers: Mapping[str, str], origin: Origin) -> None:
+    """Add a server, or give a known one its new address and headers."""
+    await tx.execute(_PUT, {"id": server_id, "url": url, "headers": Jsonb(dict(headers)), "origin": origin})
+    await tx.execute("INSERT INTO leases (server_id) VALUES (%s) ON CONFLICT DO NOTHING", (server_id,))
+
+
+async def servers(tx: Tx) -> list[Server]:
+    """All servers that were not removed."""
+    rows = await tx.execute(f"SELECT {COLUMNS} FROM servers s WHERE removed_at IS NULL ORDER BY id")  # noqa: S608
+    return [server(row) for row in await rows.fetchall()]
+
+
+async def by_url(tx: Tx, url: str) -> Server | None:
+    rows = await tx.execute(f"SELECT {COLUMNS} FROM servers s WHERE url = %s AND removed_at IS NULL", (url,))  # noqa: S608
+    row = await rows.fetchone()
+    return server(row) if row else None
+
+
+async def remove(tx: Tx, server_id: ServerId) -> bool:
+    """Take no more jobs there. What runs there ends first."""
+    rows = await tx.execute(
+        "UPDATE servers SET removed_at = now() WHERE id = %s AND removed_at IS NULL", (server_id,)
+    )
+    return rows.rowcount == 1
+
+
+async def remove_others(tx: Tx, origin: Origin, keep: Collection[ServerId]) -> None:
+    """Servers that a setting named before and does not name now are removed."""
+    await tx.execute(
+        "UPDATE servers SET removed_at = now() WHERE origin = %s AND removed_at IS NULL AND NOT id = ANY(%s)",
+        (origin, list(keep)),
+    )
+
+
+async def save_health(tx: Tx, server_id: ServerId, health: Health, reason: str) -> bool:
+    """Record a server's health. False when it was so already."""
+    rows = await tx.execute(
+        "UPDATE servers SET health = %s, health_reason = %s, health_at = now()"
+        " WHERE id = %s AND (health, health_reason) IS DISTINCT FROM (%s, %s)",
+        (health, reason, server_id, health, reason),
+    )
+    return rows.rowcount == 1
+
+
+async def usable(tx: Tx) -> set[ServerId]:
+    """The servers that may take jobs: enabled and not removed."""
+    rows = await tx.execute("SELECT id FROM servers WHERE enabled AND removed_at IS NULL")
+    return {ServerId(row[0]) for row in await rows.fetchall()}
+
+
+async def worth_driving(tx: Tx) -> int:
+    """How many servers may take jobs, or still have some."""
+    rows = await tx.execute(
+        """SELECT count(*) FROM servers s WHERE (s.enabled AND s.removed_at IS NULL)
+           OR EXISTS (SELECT 1 FROM attempts a WHERE a.server_id = s.id AND a.state <> 'ended')"""
+    )
+    row = await rows.fetchone()
+    return int(row[0]) if row else 0
+
+
+def server(row: tuple[Any, ...]) -> Server:
+    return Server(
+        id=ServerId(row[0]),
+        url=row[1],
+        headers=row[2],
+        enabled=row[3],
+        origin=Origin(row[4]),
+        health=Health(row[5]),
+        health_reason=row[6],
+        health_at=row[7],
+        inventory_digest=bytes(row[8]) if row[8] else None,
+        system=row[9],
+        drain=row[10],
+        share=row[11],
+        max_per_minute=row[12],
+        run_timeout=row[13],
+        only_dispatcher=row[14],
+        quarantined_at=row[15],
+        quarantine_reason=row[16],
+        probe_asked_at=row[17],
+        warm=tuple(row[18]),
+        stay_until=row[19],
+    )
