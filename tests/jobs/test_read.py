@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from atelier.jobs import service
-from atelier.jobs.model import Job, JobState, Page, Preview, Progress
-from atelier.jobs.service import InvalidCursor, JobNotFound, Positions
+from atelier.jobs.model import JobState, Page, Preview, Progress
+from atelier.jobs.service import InvalidCursor, JobNotFound
 from atelier.jobs.store import live, reads
 from atelier.kit.ids import AccountId, JobId, new_uuid
 from support.yard import Yard, made
@@ -17,11 +17,6 @@ STRANGER = AccountId(new_uuid())
 async def page(yard: Yard, limit: int = 10, **wanted: Any) -> Page:
     async with yard.database.transaction() as tx:
         return await service.listing(tx, yard.account_id, limit=limit, **wanted)
-
-
-async def place(yard: Yard, positions: Positions, job: Job) -> int | None:
-    async with yard.database.transaction() as tx:
-        return await positions.of(tx, job)
 
 
 async def test_a_foreign_job_is_not_found_whatever_is_asked_of_it(yard: Yard) -> None:
@@ -151,37 +146,6 @@ async def test_previews_are_wanted_while_somebody_watches(yard: Yard) -> None:
 
     async with yard.database.transaction() as tx:
         assert await live.watched(tx, [seen.id, unseen.id]) == {seen.id}
-
-
-async def test_the_place_in_the_queue_follows_class_then_age(yard: Yard) -> None:
-    old, young, urgent = await yard.submit(), await yard.submit(), await yard.submit(priority=9)
-
-    positions = Positions()
-
-    assert [await place(yard, positions, job) for job in (urgent, old, young)] == [0, 1, 2]
-
-
-async def test_a_place_is_capped(yard: Yard) -> None:
-    jobs = [await yard.submit() for _ in range(4)]
-
-    assert [await place(yard, Positions(cap=2), job) for job in jobs] == [0, 1, 2, 2]
-
-
-async def test_a_job_that_came_after_the_snapshot_stands_at_its_end(yard: Yard) -> None:
-    positions, first = Positions(), await yard.submit()
-    await place(yard, positions, first)
-
-    assert await place(yard, positions, await yard.submit()) == 1
-
-
-async def test_only_what_waits_has_a_place(yard: Yard) -> None:
-    me = await yard.dispatcher_with_server()
-    claim = await yard.claimed(me)
-    claimed = await yard.read(claim.job_id)
-    await yard.running(claim)
-
-    assert await place(yard, Positions(), claimed) == 0
-    assert await place(yard, Positions(), await yard.read(claim.job_id)) is None
 
 
 async def test_unfinished_jobs_are_counted_by_state(yard: Yard) -> None:

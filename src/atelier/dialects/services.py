@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from atelier.accounts.service import Authenticator
 from atelier.dialects.links import LinkSigner
 from atelier.intake.service import Intake
-from atelier.jobs.service import Positions
+from atelier.jobs.outlook import Outlook
 from atelier.kit.database import Database
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
@@ -35,6 +35,6 @@ class Services:
     json_limit: int = 20 * MEGABYTE
     upload_limit: int = 2_000 * MEGABYTE
     keepalive: float = 10.0
-    positions: Positions = field(default_factory=Positions)
+    outlook: Outlook = field(default_factory=Outlook)
     streams: StreamSlots = field(default_factory=lambda: StreamSlots(per_owner=256))
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -27,8 +27,6 @@ from atelier.kit.database import Database, Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.ids import AccountId, JobId, ServerId
 
-POSITION_CAP = 1000
-
 
 class IdempotencyKeyReused(Refusal):
     """The key was used within the last 24 hours: single use, never replayed."""
@@ -238,30 +236,6 @@ async def succeed(database: Database, claim: Claim, outputs: Sequence[Made], ran
     """
     async with database.autocommit() as connection:
         return await attempts.succeed(connection, claim, outputs, ran)
-
-
-class Positions:
-    """Places in the queue from a snapshot that is at most a second old, counted up to a cap.
-
-    One snapshot serves all readers of this process, so that a poll costs no query of its own.
-    """
-
-    def __init__(self, cap: int = POSITION_CAP) -> None:
-        self._cap = cap
-        self._taken = float("-inf")
-        self._places: dict[JobId, int] = {}
-
-    async def of(self, tx: Tx, job: Job) -> int | None:
-        """0 for the next one; the cap for all behind it; None for a job that does not wait."""
-        if job.state not in {JobState.QUEUED, JobState.PREPARING, JobState.CLAIMED}:
-            return None
-        if job.state is JobState.CLAIMED:
-            return 0
-        if clock.monotonic() - self._taken > 1.0:
-            self._taken = clock.monotonic()
-            order = await reads.waiting_order(tx, self._cap)
-            self._places = {JobId(job_id): place for place, job_id in enumerate(order)}
-        return self._places.get(job.id, min(len(self._places), self._cap))
 
 
 class QueueBounds:
