@@ -19,7 +19,7 @@ from atelier.fleet.view import FleetView
 from atelier.intake.rules import check_files
 from atelier.jobs import service as jobs
 from atelier.jobs.model import IdempotencyKey, Job, NewJob
-from atelier.kit.database import Database
+from atelier.kit.database import Database, Tx
 from atelier.kit.ids import AssetId, JobId, new_uuid
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.threads import in_thread
@@ -44,6 +44,8 @@ class Order:
     priority: int = 5
     native_prompt_id: uuid.UUID | None = None
     size: int = 0
+    run_timeout: float | None = None
+    retry_of: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,19 @@ class Intake:
 
         Raises InvalidWorkflow, WorkflowFormatUi, MissingAssets, NobodyCanRun, QueueFull, IdempotencyKeyReused.
         """
+        job = await self.prepare(caller, order)
+        accepted = await self._accept(job)
+        self.wakeups.publish("queue")
+        return accepted
+
+    async def prepare(self, caller: Caller, order: Order) -> NewJob:
+        """The job that this order would become; nothing is written.
+
+        Raises InvalidWorkflow, WorkflowFormatUi, MissingAssets, NobodyCanRun, QueueFull.
+        """
         judged = await self._judged(order)
         requirement_id = await self.fleet.requirement_id(digest_of(judged.requirement), judged.requirement)
-        job = NewJob(
+        return NewJob(
             id=JobId(new_uuid()),
             account_id=caller.account_id,
             end_user=caller.end_user,
@@ -95,10 +107,18 @@ class Intake:
             secrets=order.secrets,
             idempotency=order.idempotency,
             inputs=judged.inputs,
+            run_timeout=order.run_timeout,
+            retry_of=order.retry_of,
         )
-        accepted = await self._accept(job)
-        self.wakeups.publish("queue")
-        return accepted
+
+    async def accept(self, tx: Tx, job: NewJob) -> Job:
+        """Write a prepared job in the caller's transaction. Wake `queue` after the commit.
+
+        Raises QueueFull, MissingAssets, IdempotencyKeyReused.
+        """
+        await self.bounds.check(tx, job.account_id)
+        await assets.named(tx, job.account_id, job.inputs)
+        return await jobs.submit(tx, job)
 
     async def _judged(self, order: Order) -> _Judged:
         """A large graph takes up to a second: in a thread, one at a time, so that others are served."""
@@ -124,14 +144,9 @@ class Intake:
 
     async def _accept(self, job: NewJob) -> Job:
         """One statement; with inputs one transaction, in which nobody can delete them."""
-        if not job.inputs:
-            async with self.database.autocommit() as connection:
-                await self.bounds.check(connection, job.account_id)
-                return await jobs.submit(connection, job)
-        async with self.database.transaction() as tx:
-            await self.bounds.check(tx, job.account_id)
-            await assets.named(tx, job.account_id, job.inputs)
-            return await jobs.submit(tx, job)
+        opened = self.database.transaction() if job.inputs else self.database.autocommit()
+        async with opened as tx:
+            return await self.accept(tx, job)
 
 
 def _inputs(graph: Graph) -> tuple[AssetId, ...]:

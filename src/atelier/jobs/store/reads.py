@@ -24,7 +24,7 @@ from atelier.kit.ids import AccountId, AssetId, JobId
 # plan that was made while the table was empty would else go through all jobs of the account.
 _JOB = """
 SELECT j.id, j.account_id, j.state, j.priority, j.position, j.metadata, j.created_at, j.started_at, j.finished_at,
-       j.keep_until, j.tries, j.event_seq, j.error,
+       j.keep_until, j.tries, j.event_seq, j.error, j.wished_priority, j.end_user, j.retry_of,
        CASE WHEN j.state = 'succeeded' THEN (
            SELECT jsonb_agg(jsonb_build_object('id', o.asset_id, 'node_id', o.node_id, 'name', o.name,
                   'kind', o.kind, 'content_type', a.content_type, 'size', b.size, 'hash', encode(a.hash, 'hex'),
@@ -138,8 +138,11 @@ def _job(row: tuple[Any, ...]) -> Job:
         tries=row[10],
         event_seq=row[11],
         error=JobError(**row[12]) if row[12] else None,
-        outputs=tuple(output_from_json(item) for item in row[13] or ()),
-        progress=Progress(**row[14]) if row[14] else None,
+        outputs=tuple(output_from_json(item) for item in row[16] or ()),
+        progress=Progress(**row[17]) if row[17] else None,
+        wished_priority=row[13],
+        end_user=row[14],
+        retry_of=JobId(row[15]) if row[15] else None,
     )
 
 

@@ -23,10 +23,12 @@ WITH key AS (
     ON CONFLICT DO NOTHING
 ), job AS (
     INSERT INTO jobs (id, account_id, end_user, dialect, native_prompt_id, priority, graph_digest, requirement_id,
-                      lane, shape, metadata, secrets, wait_until, keep_until, event_seq)
+                      lane, shape, metadata, secrets, wished_priority, run_timeout, retry_of, wait_until,
+                      keep_until, event_seq)
     SELECT %(id)s, %(account)s, %(end_user)s, %(dialect)s, %(native)s, %(priority)s, %(graph_digest)s,
-           %(requirement)s, %(lane)s, %(shape)s, %(metadata)s, %(secrets)s,
-           now() + make_interval(secs => %(queue_ttl)s), now() + make_interval(secs => %(retention)s), 1
+           %(requirement)s, %(lane)s, %(shape)s, %(metadata)s, %(secrets)s, %(wished)s, %(run_timeout)s,
+           %(retry_of)s, now() + make_interval(secs => %(queue_ttl)s),
+           now() + make_interval(secs => %(retention)s), 1
     WHERE %(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key)
     RETURNING id, created_at, keep_until, position
 ), hold AS (
@@ -63,6 +65,9 @@ async def submit(tx: Tx, job: NewJob) -> Job | None:
             "shape": job.shape,
             "metadata": Jsonb(dict(job.metadata)),
             "secrets": Jsonb(dict(job.secrets)) if job.secrets else None,
+            "wished": job.wished_priority,
+            "run_timeout": job.run_timeout,
+            "retry_of": job.retry_of,
             "queue_ttl": job.queue_ttl,
             "retention": job.retention,
             "price": job.price,
@@ -91,4 +96,7 @@ def _accepted(job: NewJob, row: tuple[Any, ...]) -> Job:
         error=None,
         outputs=(),
         progress=None,
+        wished_priority=job.wished_priority,
+        end_user=job.end_user,
+        retry_of=job.retry_of,
     )
