@@ -1,37 +1,55 @@
-"""`./run bench [--quick] [--json FILE] [--write-docs]`."""
+"""`./run bench [SECTION …] [--quick] [--json FILE] [--write-docs]`; without a section, all of them."""
 
 import argparse
-import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import uvloop
 from rich.console import Console
 
-from tools.bench import page
-from tools.bench.measuring import measure
-from tools.bench.plan import FULL, QUICK
-from tools.bench.report import report, table
+from tools.bench.cost import cost
+from tools.bench.section import Answer, Asked, Section
+
+SECTIONS: Mapping[str, Section] = {
+    "cost": Section("what a job costs beside a server asked directly", cost),
+}
 
 
 def main() -> int:
-    """0 when everything was measured and no job was wrongly reported."""
-    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less than a minute, for a look")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
-    parser.add_argument("--write-docs", action="store_true", help=f"refresh the table in {page.PAGE.name}")
-    asked = parser.parse_args()
-    console = Console(stderr=True, highlight=False)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, console.status("") as status:
-        measured = runner.run(measure(QUICK if asked.quick else FULL, status.update))
-    found = report(measured, quick=asked.quick)
-    Console(highlight=False).print(table(found))
+    """0 when everything was measured and nothing went wrong; an aim that was missed is no error."""
+    asked = _arguments()
+    names: list[str] = asked.section or list(SECTIONS)
+    out = Console(highlight=False)
+    answers: dict[str, Answer] = {}
+    with Console(stderr=True, highlight=False).status("") as status:
+        for name in names:
+            answers[name] = SECTIONS[name].measure(Asked(asked.quick, asked.write_docs, status.update))
+            for table in answers[name].shown:
+                out.print(table)
     if asked.json is not None:
-        asked.json.write_text(json.dumps(found, indent=2) + "\n")
-    if asked.write_docs:
-        page.write(found)
-    return 1 if found["wrong"]["jobs"] else 0
+        asked.json.write_text(json.dumps(_document(answers), indent=2) + "\n")
+    return 0 if all(answer.good for answer in answers.values()) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    told = "; ".join(f"{name}: {section.line}" for name, section in SECTIONS.items())
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__, epilog=told)
+    parser.add_argument("section", nargs="*", help="what to measure", metavar="SECTION")
+    parser.add_argument("--quick", action="store_true", help="for a look")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--write-docs", action="store_true", help="refresh the tables in the docs")
+    asked = parser.parse_args()
+    if odd := [name for name in asked.section if name not in SECTIONS]:
+        parser.error(f"there is no section {odd[0]!r}: there are {', '.join(SECTIONS)}")
+    return asked
+
+
+def _document(answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """The figures of the cost stand at the top, as they always did; each other section has its name."""
+    document = dict(answers["cost"].found) if "cost" in answers else {}
+    return document | {name: answer.found for name, answer in answers.items() if name != "cost"}
 
 
 if __name__ == "__main__":

@@ -34,11 +34,7 @@ def report(measured: Measured, *, quick: bool) -> dict[str, Any]:
     named = measured.results
     direct, polled, events = (_latency(named[f"single {way}"]) for way in ("direct", "polled", "events"))
     through = [result for name, result in named.items() if "direct" not in name]
-    return {
-        "date": _today().isoformat(),
-        "quick": quick,
-        "commit": _commit(),
-        "machine": machine(),
+    return about(quick=quick) | {
         "versions": _versions(),
         "single": {
             "direct": direct,
@@ -58,6 +54,11 @@ def report(measured: Measured, *, quick: bool) -> dict[str, Any]:
             "what": sorted({what for result in through for what in result.wrong})[:20],
         },
     }
+
+
+def about(*, quick: bool) -> dict[str, Any]:
+    """When and where figures are taken: the beginning of every section's document."""
+    return {"date": _today().isoformat(), "quick": quick, "commit": _commit(), "machine": machine()}
 
 
 def rows(found: Mapping[str, Any]) -> Sequence[Row]:
