@@ -89,3 +89,6 @@ CREATE TABLE load_times (
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (lane, server_id)
 );
+
+-- What a server was given lately, the newest first.
+CREATE INDEX attempts_of_server ON attempts (server_id, claimed_at DESC);
