@@ -2,12 +2,14 @@ import asyncio
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from atelier.simulator.config import SimulatorConfig
+from atelier.simulator.faults import KINDS
 from support.asking import PATIENCE, Asker
 from support.replay import simulated
 
@@ -58,6 +60,81 @@ async def test_a_wedged_server_answers_and_runs_nothing_until_it_is_freed(asker:
     assert stuck["executions"] == {}
     assert queue["queue_running"][0][1] == prompt_id
     assert entry["status"]["completed"]
+
+
+async def test_a_stalled_server_lets_prompts_wait_while_nothing_runs(asker: Asker) -> None:
+    await asker.fault("stall")
+    prompt_id = await asker.submit(graph())
+    await asyncio.sleep(0.1)
+
+    queue = await asker.get("/queue")
+    await asker.post("/control/fault", {"off": "stall"})
+    entry = await asker.ended(prompt_id)
+
+    assert queue["queue_running"] == []
+    assert [item[1] for item in queue["queue_pending"]] == [prompt_id]
+    assert entry["status"]["completed"]
+
+
+async def test_a_stuck_prompt_hears_no_interrupt_until_the_fault_is_off(asker: Asker) -> None:
+    await asker.fault("stuck")
+    prompt_id = await asker.submit(sleeping(60.0))
+    await asker.wait_until("/control/state", executions={prompt_id: 1})
+
+    await asker.post("/interrupt", {"prompt_id": prompt_id})
+    await asyncio.sleep(0.3)
+    queue = await asker.get("/queue")
+    await asker.post("/control/fault", {"off": "stuck"})
+    entry = await asker.ended(prompt_id)
+
+    assert [item[1] for item in queue["queue_running"]] == [prompt_id]
+    assert entry["status"]["messages"][-1][0] == "execution_interrupted"
+
+
+async def test_after_a_cuda_fault_every_node_on_the_gpu_fails_whatever_is_switched_off(asker: Asker) -> None:
+    def on_the_gpu(color: int) -> dict[str, Any]:
+        return {
+            **graph(color),
+            "3": {"class_type": "ImageBlur", "inputs": {"image": ["1", 0], "blur_radius": 1, "sigma": 1.0}},
+            "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}},
+        }
+
+    before = await asker.run(on_the_gpu(1))
+    await asker.fault("cuda_fault", times=1)
+
+    first = await asker.run(on_the_gpu(2))
+    await asker.post("/control/fault", {"off": True})
+    second = await asker.run(on_the_gpu(3))
+    without_gpu = await asker.run(graph(8))
+
+    assert before["status"]["completed"]
+    for failed in (first, second):
+        assert "CUDA error" in failed["status"]["messages"][-1][1]["exception_message"]
+    assert without_gpu["status"]["completed"]
+
+
+async def test_on_a_full_disk_nothing_is_saved_and_nothing_uploaded(asker: Asker) -> None:
+    await asker.fault("disk_full", times=2)
+
+    failed = await asker.run(graph(1))
+    form = aiohttp.FormData()
+    form.add_field("image", b"x", filename="x.png")
+    async with asker.session.post(f"{asker.base}/upload/image", data=form) as response:
+        refused = response.status
+    fine = await asker.run(graph(2))
+
+    data = failed["status"]["messages"][-1][1]
+    assert data["exception_type"] == "OSError"
+    assert data["exception_message"].startswith("[Errno 28] No space left on device")
+    assert refused == 500
+    assert fine["status"]["completed"]
+
+
+def test_every_fault_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text("utf-8")
+    rows = [line for line in page.partition("\n## Faults")[2].splitlines() if line.startswith("| `")]
+
+    assert sorted(row.split("`")[1] for row in rows) == sorted(KINDS)
 
 
 async def test_a_500_can_mean_that_the_prompt_was_queued(asker: Asker) -> None:

@@ -16,7 +16,7 @@ from atelier.simulator.cache import Kept, OutputCache
 from atelier.simulator.catalogue import Catalogue
 from atelier.simulator.folders import OutsideFolderError
 from atelier.simulator.nodes.call import Blocked, Call, Interrupted, Later, Made, NodeFailed, Workshop
-from atelier.simulator.nodes.registry import NODES
+from atelier.simulator.nodes.registry import NODES, ON_THE_GPU
 from atelier.simulator.nodes.testing import WAITING
 from atelier.simulator.order import Order, links
 from atelier.simulator.progress import Progress
@@ -27,6 +27,11 @@ OUT_OF_MEMORY = "torch.OutOfMemoryError"
 _OUT_OF_MEMORY_WORDS = (
     "Allocation on device \nThis error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked "
     "before you might have accidentally set the batch_size to a large number."
+)
+_CUDA_FAULT = "torch.AcceleratorError"
+_CUDA_FAULT_WORDS = (
+    "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported at "
+    "some other API call, so the stacktrace below might be incorrect.\n"
 )
 _REAL_NAMES: Mapping[type[Exception], str] = {OutsideFolderError: "Exception"}
 """Exceptions of ours under the names that the real server reports."""
@@ -130,6 +135,8 @@ class _Run:
         self.engine.shop.sleep(0.0)
         if self.engine.shop.faults.use("out_of_memory") is not None:
             raise NodeFailed(OUT_OF_MEMORY, _OUT_OF_MEMORY_WORDS)
+        if node["class_type"] in ON_THE_GPU and self.engine.shop.faults.is_on("cuda_fault"):
+            raise NodeFailed(_CUDA_FAULT, _CUDA_FAULT_WORDS)
         inputs = self._inputs(node)
         blocked = next((value for value in inputs.values() if isinstance(value, Blocked)), None)
         if blocked is not None:

@@ -8,7 +8,11 @@ from typing import Any
 KINDS = (
     "die",
     "wedge",
+    "stall",
+    "stuck",
     "out_of_memory",
+    "cuda_fault",
+    "disk_full",
     "slow",
     "drop_socket",
     "no_socket",
@@ -16,6 +20,9 @@ KINDS = (
     "error_after_enqueue",
     "view_missing",
 )
+
+LATCHED = frozenset({"cuda_fault"})
+"""Only a restart of the process ends these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,11 @@ class Faults:
             self._changed.notify_all()
 
     def switch_off(self, kind: str | None = None) -> None:
-        """One fault, or all."""
+        """One fault, or all; those that are latched stay."""
         with self._lock:
-            if kind is None:
-                self._on.clear()
-            else:
-                self._on.pop(kind, None)
+            for name in [kind] if kind is not None else list(self._on):
+                if name not in LATCHED:
+                    self._on.pop(name, None)
         with self._changed:
             self._changed.notify_all()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_HISTORY = 10_000
+_LOOK_AGAIN = 0.2
 SENSITIVE = ("auth_token_comfy_org", "api_key_comfy_org")
 
 
@@ -54,12 +55,19 @@ class Flags:
 class PromptQueue:
     """Shared by the event loop, which puts, and the worker thread, which takes.
 
-    `changed` follows each change; `starting` comes just before a prompt counts as running.
+    `changed` follows each change; `starting` comes just before a prompt counts as running; nothing is taken while
+    it has `stalled`.
     """
 
-    def __init__(self, changed: Callable[[], None], starting: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        starting: Callable[[], None],
+        stalled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._changed = changed
         self._starting = starting
+        self._stalled = stalled
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
         self._heap: list[_Waiting] = []
@@ -82,8 +90,8 @@ class PromptQueue:
     def take(self) -> Prompt | Flags | None:
         """Wait for the next prompt, or for what `/free` asked, or for the end of the server (None)."""
         with self._wake:
-            while not self._heap and not self._closed and self._flags == Flags():
-                self._wake.wait(timeout=60.0)
+            while not self._closed and (self._stalled() or not (self._heap or self._flags != Flags())):
+                self._wake.wait(timeout=_LOOK_AGAIN if self._stalled() else 60.0)
             if self._closed:
                 return None
             if self._flags != Flags():

@@ -68,6 +68,7 @@ def _build(config: SimulatorConfig) -> Simulator:
     queue = PromptQueue(
         changed=lambda: sockets.send("status", {"status": simulator.status()}, None),
         starting=shop.interrupt.clear,
+        stalled=lambda: faults.is_on("stall"),
     )
     simulator = Simulator(config, folders, Catalogue(config, folders), sockets, queue, faults, shop, tally)
     return simulator

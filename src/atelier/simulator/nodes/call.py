@@ -1,16 +1,23 @@
 """A node is called with its inputs as values and with what the server offers it; it returns what it made."""
 
+import errno
+import os
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
+from atelier.kit import clock
 from atelier.simulator.config import SimulatorConfig
 from atelier.simulator.faults import Faults
 from atelier.simulator.folders import Folders
 from atelier.simulator.memory import ModelMemory
 from atelier.simulator.pictures import Picture
+
+_TICK = 0.05
 
 Pictures: TypeAlias = tuple[Picture, ...]
 T = TypeVar("T")
@@ -60,8 +67,23 @@ class Workshop:
         slow = self.faults.use("slow") if self.faults.is_on("slow") else None
         if slow is not None:
             seconds = seconds * slow.factor + slow.delay
+        seconds = self._deaf(seconds)
+        if self.faults.is_on("stuck"):
+            return
         if self.interrupt.wait(seconds) if seconds > 0 else self.interrupt.is_set():
             raise Interrupted
+
+    def _deaf(self, seconds: float) -> float:
+        """Work on and hear nobody, while that fault is on; the seconds that are left then."""
+        ends = clock.monotonic() + seconds
+        while self.faults.is_on("stuck") and clock.monotonic() < ends:
+            time.sleep(min(_TICK, max(ends - clock.monotonic(), 0.0)))
+        return max(ends - clock.monotonic(), 0.0)
+
+    def write(self, path: Path) -> None:
+        """Called before each file that is written; raises OSError when the disk is full."""
+        if self.faults.use("disk_full") is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     def temp_prefix(self, node_id: str) -> str:
         """The random part of a preview's name, made once for each node id (recorded: `_temp_`, five letters)."""

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 
-from PIL import Image, ImageChops, ImageOps, ImageSequence, PngImagePlugin
+from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageSequence, PngImagePlugin
 
 from atelier.simulator.nodes.call import Call, Made, Node, Pictures
 from atelier.simulator.pictures import BYTES, Picture, float32, looked_up, resized
@@ -55,6 +55,12 @@ def load_image_mask(call: Call) -> Made:
 
 def invert(call: Call) -> Made:
     return Made((tuple(_inverted(picture) for picture in call.pictures("image")),))
+
+
+def blur(call: Call) -> Made:
+    """A Gauss filter of this sigma; ComfyUI cuts its bell off at `blur_radius`."""
+    bell = ImageFilter.GaussianBlur(min(call.float("sigma"), float(call.int("blur_radius"))))
+    return Made((tuple(Picture(picture.saved().filter(bell)) for picture in call.pictures("image")),))
 
 
 def invert_mask(call: Call) -> Made:
@@ -154,6 +160,7 @@ def save_animated_webp(call: Call) -> Made:
     pictures = call.pictures("images")
     saves = call.shop.folders.next_save("output", call.text("filename_prefix"), pictures[0].size)
     path, stored = saves.place(0, "webp")
+    call.shop.write(path)
     first, *others = (picture.saved() for picture in pictures)
     first.save(
         path,
@@ -199,6 +206,7 @@ def _saved(call: Call, kind: str, prefix: str, *, compress_level: int) -> Made:
     shown: list[Mapping[str, str]] = []
     for number, picture in enumerate(pictures):
         path, stored = saves.place(number)
+        call.shop.write(path)
         picture.saved().save(path, "PNG", pnginfo=info, compress_level=compress_level)
         shown.append(stored.as_json())
     return Made(ui={"images": shown})
@@ -280,6 +288,7 @@ IMAGE_NODES: Mapping[str, Node] = {
     "LoadImage": load_image,
     "LoadImageMask": load_image_mask,
     "ImageInvert": invert,
+    "ImageBlur": blur,
     "InvertMask": invert_mask,
     "ImageCrop": crop,
     "ImageScale": scale,

@@ -106,9 +106,11 @@ async def upload_mask(request: web.Request) -> web.Response:
 
 async def _store(request: web.Request, write: "Write") -> web.Response:
     upload = await _read(request)
-    folders = simulator_of(request).folders
+    simulator = simulator_of(request)
+    folders = simulator.folders
     if upload is None or folders.inside(upload.kind, upload.subfolder, upload.filename) is None:
         return web.Response(status=400)
+    simulator.shop.write(folders.base(upload.kind) / upload.filename)
     name = await asyncio.to_thread(_place, folders, upload, write)
     return web.json_response({"name": name, "subfolder": upload.subfolder, "type": upload.kind})
 
