@@ -8,10 +8,10 @@ import pytest
 from cyclopts import App
 from pydantic import SecretStr
 
-from atelier.entry import units
 from atelier.entry.command_line import COMMANDS, build
 from atelier.entry.old_names import OURS
 from atelier.entry.settings import OF_THE_RUN_SCRIPT, Settings, variable
+from atelier.kit import units
 from tools.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]

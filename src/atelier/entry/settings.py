@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from atelier.entry import old_names
-from atelier.entry.units import Seconds, Size
 from atelier.kit.errors import SetupFailed
+from atelier.kit.units import Seconds, Size
 
 PREFIX = "ATELIER_"
 OF_THE_RUN_SCRIPT = frozenset({"ATELIER_VENV", "ATELIER_PYTHON"})
