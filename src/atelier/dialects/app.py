@@ -25,7 +25,9 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = document(self, [ErrorEnvelope, servers.NewServer, *comfy_v2_api.BODY_MODELS])
+            self.openapi_schema = document(
+                self, [ErrorEnvelope, servers.NewServer, servers.ServerChange, *comfy_v2_api.BODY_MODELS]
+            )
         return self.openapi_schema
 
 

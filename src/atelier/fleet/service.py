@@ -3,15 +3,20 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
+from psycopg.errors import UniqueViolation
 from yarl import URL
 
-from atelier.fleet.model import Origin, Server
-from atelier.fleet.store import roster
+from atelier.fleet.model import Health, Origin, Server
+from atelier.fleet.store import operating, roster
 from atelier.kit.database import Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.ids import ServerId
+
+Changes = Mapping[str, Any]
+"""Values of a server, by `operating.FIELDS`; what is absent stays, a limit of None is the setting's."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
@@ -80,8 +85,12 @@ async def add(
     server_id: str | None = None,
     headers: Mapping[str, str] | None = None,
     origin: Origin = Origin.ADDED,
+    terms: Changes | None = None,
 ) -> ServerId:
-    """Register a server, or change the one of this id. Wake `fleet` after the commit. Gives its id."""
+    """Register a server, or change the one of this id. Wake `fleet` after the commit. Gives its id.
+
+    `terms`: what else is said of it, as for `change`.
+    """
     url = normal_url(url)
     _check_headers(headers or {})
     chosen = ServerId(server_id) if server_id else id_from_url(url)
@@ -93,7 +102,55 @@ async def add(
             raise ServerExists(f"{url} is registered already, as {same.id}.")
         chosen = same.id
     await roster.put(tx, chosen, url, headers or {}, origin)
+    if terms:
+        await operating.change(tx, chosen, terms)
+    if origin is Origin.ADDED:
+        await operating.note(tx, chosen, "add", {"url": url, **(terms or {})})
     return chosen
+
+
+async def change(tx: Tx, server_id: ServerId, to: Changes) -> operating.Seen:
+    """Give a server these values. Wake `fleet` after the commit.
+
+    Raises InvalidServer, ServerExists for an address that another one has, ServerNotFound.
+    """
+    values = dict(to)
+    if "url" in values:
+        values["url"] = normal_url(str(values["url"]))
+    _check_headers(values.get("headers") or {})
+    try:
+        known = await operating.change(tx, server_id, values) if values else True
+    except UniqueViolation as error:
+        raise ServerExists(f"{values['url']} is registered already, under another id.") from error
+    if not known:
+        raise _no_server(server_id)
+    if values:
+        await operating.note(tx, server_id, *_told(values))
+    return await seen_one(tx, server_id)
+
+
+def _told(values: Changes) -> tuple[str, dict[str, Any]]:
+    """The operator's verb, and what of it may be shown: a header's value may be a password."""
+    match values:
+        case {"drain": bool(drain), **others} if not others:
+            return "drain" if drain else "resume", {}
+        case {"enabled": bool(enabled), **others} if not others:
+            return "enable" if enabled else "disable", {}
+        case _:
+            return "change", {name: value for name, value in values.items() if name != "headers"}
+
+
+async def ask_probe(tx: Tx, server_id: ServerId) -> str:
+    """Have it looked at now. Wake `fleet` after the commit. Gives what will happen, in one sentence."""
+    if not await operating.ask_probe(tx, server_id):
+        raise _no_server(server_id)
+    await operating.note(tx, server_id, "probe", {})
+    seen = await seen_one(tx, server_id)
+    if not seen.driver:
+        return "No dispatcher drives it now: it is probed as soon as one takes it."
+    if seen.server.health is Health.QUARANTINED:
+        return f"{seen.driver} sends it the probe graph now; it comes back when that succeeds."
+    return f"{seen.driver} asks it now whether it is well, and what it can run."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +171,30 @@ async def follow_setting(tx: Tx, named: Sequence[Named], origin: Origin) -> list
 async def remove(tx: Tx, server_id: ServerId) -> None:
     """Take a server out of the fleet. Wake `fleet` after the commit."""
     if not await roster.remove(tx, server_id):
-        raise ServerNotFound(f"There is no server {server_id}.")
+        raise _no_server(server_id)
+    await operating.note(tx, server_id, "remove", {})
+
+
+async def seen(tx: Tx) -> list[operating.Seen]:
+    """All servers, by id, with who drives them and what runs there."""
+    return await operating.seen(tx)
+
+
+async def seen_one(tx: Tx, server_id: ServerId) -> operating.Seen:
+    """One of them. Raises ServerNotFound."""
+    found = await operating.seen_one(tx, server_id)
+    if found is None:
+        raise _no_server(server_id)
+    return found
+
+
+async def events(tx: Tx, server_id: ServerId, most: int = 50) -> Sequence[operating.ServerEvent]:
+    """What happened to a server, newest first."""
+    return await operating.events(tx, server_id, most)
+
+
+def _no_server(server_id: ServerId) -> ServerNotFound:
+    return ServerNotFound(f"There is no server {server_id}.")
 
 
 async def servers(tx: Tx) -> list[Server]:
