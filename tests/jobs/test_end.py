@@ -360,3 +360,65 @@ async def test_the_keys_of_a_job_that_is_canceled_while_it_waits_are_forgotten(y
     await yard.cancel(job.id)
 
     assert await yard.value("SELECT secrets FROM jobs WHERE id = %s", job.id) is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "avoided"),
+    [(Cause.OUT_OF_MEMORY, ["server-1"]), (Cause.UPLOAD_FAILED, ["server-1"]), (Cause.STORAGE, [])],
+)
+async def test_the_next_try_avoids_a_server_that_failed_it(yard: Yard, cause: Cause, avoided: list[str]) -> None:
+    me = await yard.dispatcher_with_server()
+    claim = await yard.claimed(me, running=True)
+
+    async with yard.database.transaction() as tx:
+        await service.finish_retriable(tx, claim, cause, was_running=True, vram=8 * 1024**3)
+
+    assert await yard.value("SELECT avoid FROM jobs WHERE id = %s", claim.job_id) == avoided
+    assert await yard.value("SELECT vram_over FROM jobs WHERE id = %s", claim.job_id) == 8 * 1024**3
+
+
+async def test_a_server_that_failed_a_job_twice_is_named_once(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    claim = await yard.claimed(me)
+    await lose(yard, claim, Cause.OUT_OF_MEMORY)
+    [again] = await yard.take(me, await yard.wish(me, claim.job_id, number=2))
+
+    await lose(yard, again, Cause.SERVER_LOST)
+
+    assert await yard.value("SELECT avoid FROM jobs WHERE id = %s", claim.job_id) == ["server-1"]
+
+
+async def test_a_job_that_is_given_up_lies_with_the_dead_letters(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    claim = await yard.claimed(me, running=True)
+    await yard.run("UPDATE jobs SET server_deaths = 1, tries = 1 WHERE id = %s", claim.job_id)
+
+    state = await lose(yard, claim, was_running=True)
+
+    assert state is JobState.FAILED
+    assert await yard.value("SELECT code FROM dead_letters WHERE job_id = %s", claim.job_id) == "poison"
+
+
+async def test_a_job_that_its_owner_cancels_is_no_dead_letter(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    claim = await yard.claimed(me, running=True)
+    await yard.run("UPDATE jobs SET tries = 2 WHERE id = %s", claim.job_id)
+    await yard.cancel(claim.job_id)
+
+    state = await lose(yard, claim)
+
+    assert state is JobState.CANCELED
+    assert await yard.value("SELECT count(*) FROM dead_letters") == 0
+
+
+async def test_a_job_that_left_a_quarantined_server_tells_why_and_counts_no_try(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    claim = await yard.claimed(me, running=True)
+
+    async with yard.database.transaction() as tx:
+        await service.withdraw(tx, claim, "its server was quarantined")
+
+    job, events = await yard.read(claim.job_id), await yard.events(claim.job_id)
+    assert (job.state, job.tries) == (JobState.QUEUED, 0)
+    assert events[-1].kind == "retry"
+    assert events[-1].data == {"attempt": 1, "reason": "its server was quarantined", "delay": 0.0}

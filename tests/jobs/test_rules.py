@@ -55,7 +55,8 @@ def test_a_failure_is_tried_again_after_2_then_4_seconds_then_never(cause: Cause
 def test_only_the_running_prompt_of_a_dead_server_is_suspected(cause: Cause, was_running: bool) -> None:
     counted = rules.counted(FRESH, cause, was_running=was_running)
 
-    suspected = was_running and cause in {Cause.SERVER_LOST, Cause.PROMPT_GONE}
+    deadly = {Cause.SERVER_LOST, Cause.PROMPT_GONE, Cause.QUEUE_WEDGED, Cause.CUDA_FAULT}
+    suspected = was_running and cause in deadly
     assert counted.server_deaths == suspected
 
 

@@ -289,6 +289,19 @@ class Cause(enum.StrEnum):
     OUTPUT_GONE = "output_gone"
     DISPATCHER_LOST = "dispatcher_lost"
     STORAGE = "storage"
+    QUEUE_WEDGED = "queue_wedged"
+    CUDA_FAULT = "cuda_fault"
+    DISK_FULL = "disk_full"
+    UPLOAD_FAILED = "upload_failed"
+    INPUT_GONE = "input_gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What the next claim should know: the server that failed it, and the VRAM (bytes) that was too little."""
+
+    server_id: ServerId | None = None
+    vram: int = 0
 
 
 @dataclass(frozen=True, slots=True)

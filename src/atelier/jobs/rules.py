@@ -33,7 +33,18 @@ _MESSAGES = {
     Cause.OUTPUT_GONE: "the server listed an output file that it no longer has",
     Cause.DISPATCHER_LOST: "the dispatcher that drove it was lost",
     Cause.STORAGE: "its outputs could not be stored",
+    Cause.QUEUE_WEDGED: "the server's queue stood still",
+    Cause.CUDA_FAULT: "the server's GPU failed",
+    Cause.DISK_FULL: "the server's disk was full",
+    Cause.UPLOAD_FAILED: "the server could not store an input",
+    Cause.INPUT_GONE: "the server had lost an input",
 }
+
+
+_DEADLY = frozenset({Cause.SERVER_LOST, Cause.PROMPT_GONE, Cause.QUEUE_WEDGED, Cause.CUDA_FAULT})
+"""After these the server is of no use until somebody or something starts it anew."""
+
+_NOT_THE_SERVER = frozenset({Cause.DISPATCHER_LOST, Cause.STORAGE})
 
 
 def may_follow(before: JobState, after: JobState) -> bool:
@@ -48,7 +59,7 @@ def prompt_id(job_id: JobId, number: int) -> uuid.UUID:
 
 def counted(counters: Counters, cause: Cause, *, was_running: bool) -> Counters:
     """The counters after one more failure. A server's death counts only against the prompt that it was running."""
-    dead = cause in {Cause.SERVER_LOST, Cause.PROMPT_GONE} and was_running
+    dead = cause in _DEADLY and was_running
     return Counters(
         tries=counters.tries + (cause is not Cause.DISPATCHER_LOST),
         server_deaths=counters.server_deaths + dead,
@@ -69,6 +80,11 @@ def after_failure(counters: Counters, cause: Cause) -> TryAgain | GiveUp:
     if cause is Cause.DISPATCHER_LOST:
         return TryAgain(0.0)
     return TryAgain(BACKOFF[min(counters.tries, len(BACKOFF)) - 1])
+
+
+def blames_server(cause: Cause) -> bool:
+    """Whether the next try should be on another server, where there is one."""
+    return cause not in _NOT_THE_SERVER
 
 
 def reason(cause: Cause) -> str:

@@ -9,6 +9,7 @@ from atelier.jobs.model import (
     Cause,
     Claim,
     Event,
+    Failed,
     GiveUp,
     Job,
     JobError,
@@ -158,7 +159,7 @@ async def _may_go_on(tx: Tx, claim: Claim) -> bool:
     if state is JobState.CANCELING:
         await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
     else:
-        await attempts.end_job(tx, claim.job_id, JobState.FAILED, verdict.error)
+        await attempts.give_up(tx, claim.job_id, verdict.error)
     return False
 
 
@@ -189,12 +190,12 @@ async def finish_canceled(tx: Tx, claim: Claim) -> bool:
 
 
 async def finish_retriable(
-    tx: Tx, claim: Claim, cause: Cause, *, was_running: bool, evidence: dict[str, Any] | None = None
+    tx: Tx, claim: Claim, cause: Cause, *, was_running: bool, evidence: dict[str, Any] | None = None, vram: int = 0
 ) -> JobState | None:
     """End the attempt for an infrastructure reason: the job waits again, or ends when it went through enough.
 
-    `was_running` says whether the server was running this prompt just then. Gives the job's state afterwards, None
-    when the attempt is not ours any more.
+    `was_running` says whether the server was running this prompt just then; `vram` is what was too little of it
+    (bytes). Gives the job's state afterwards, None when the attempt is not ours any more.
     """
     locked = await attempts.lock_job(tx, claim.job_id)
     if locked is None or not await attempts.lock_attempt(tx, claim):
@@ -208,24 +209,29 @@ async def finish_retriable(
     counters = rules.counted(counters, cause, was_running=was_running)
     match rules.after_failure(counters, cause):
         case GiveUp(error):
-            await attempts.end_job(tx, claim.job_id, JobState.FAILED, error, counters)
+            await attempts.give_up(tx, claim.job_id, error, counters)
             return JobState.FAILED
         case again:
             told = {"attempt": claim.number, "reason": rules.reason(cause), "delay": again.delay}
-            await attempts.requeue(tx, claim.job_id, counters, again.delay, told)
+            failed = Failed(claim.server_id if rules.blames_server(cause) else None, vram)
+            await attempts.requeue(tx, claim.job_id, counters, delay=again.delay, told=told, failed=failed)
             return JobState.QUEUED
 
 
-async def withdraw(tx: Tx, claim: Claim) -> bool:
-    """Give a prompt back that was placed ahead and never began: as if it had not been claimed."""
+async def withdraw(tx: Tx, claim: Claim, reason: str = "", evidence: dict[str, Any] | None = None) -> bool:
+    """Give a job back as if it had not been claimed: no try of its own is counted.
+
+    With a `reason` in words, those who follow the job are told why it waits again.
+    """
     locked = await attempts.lock_job(tx, claim.job_id)
     if locked is None or not await attempts.lock_attempt(tx, claim):
         return False
-    await attempts.end_attempt(tx, claim, Outcome.WITHDRAWN, None)
+    await attempts.end_attempt(tx, claim, Outcome.WITHDRAWN, evidence)
     if locked[0] is JobState.CANCELING:
         await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
     else:
-        await attempts.requeue(tx, claim.job_id, locked[1], 0.0, None)
+        told = {"attempt": claim.number, "reason": reason, "delay": 0.0} if reason else None
+        await attempts.requeue(tx, claim.job_id, locked[1], told=told)
     return True
 
 

@@ -19,6 +19,43 @@ ON CONFLICT (id) DO UPDATE SET url = excluded.url, headers = excluded.headers, o
     removed_at = NULL
 """
 
+_SAVE_HEALTH = """
+WITH before AS (
+    SELECT id, health FROM servers
+    WHERE id = %(id)s AND (health, health_reason) IS DISTINCT FROM (%(health)s, %(reason)s) FOR UPDATE
+), after AS (
+    UPDATE servers s SET health = %(health)s, health_reason = %(reason)s, health_at = now()
+    FROM before WHERE s.id = before.id
+), event AS (
+    INSERT INTO server_events (server_id, kind, data)
+    SELECT id, 'health', jsonb_build_object('from', health, 'to', %(health)s::text, 'reason', %(reason)s::text)
+    FROM before WHERE health <> %(health)s
+)
+SELECT id FROM before
+"""
+
+_QUARANTINE = """
+WITH server AS (
+    UPDATE servers s SET quarantined_at = coalesce(quarantined_at, now()), quarantine_reason = %(reason)s,
+                         health = 'quarantined', health_reason = %(reason)s, health_at = now()
+    FROM leases l WHERE s.id = %(id)s AND l.server_id = s.id AND l.fence = %(fence)s
+    RETURNING s.id
+)
+INSERT INTO server_events (server_id, kind, data) SELECT id, 'quarantined', %(told)s FROM server
+RETURNING server_id
+"""
+
+_RELEASE = """
+WITH server AS (
+    UPDATE servers s SET quarantined_at = NULL, quarantine_reason = ''
+    FROM leases l WHERE s.id = %(id)s AND l.server_id = s.id AND l.fence = %(fence)s
+                    AND s.quarantined_at IS NOT NULL
+    RETURNING s.id
+)
+INSERT INTO server_events (server_id, kind, data) SELECT id, 'released', %(told)s FROM server
+RETURNING server_id
+"""
+
 
 async def put(tx: Tx, server_id: ServerId, url: str, headers: Mapping[str, str], origin: Origin) -> None:
     """Add a server, or give a known one its new address and headers."""
@@ -55,13 +92,55 @@ async def remove_others(tx: Tx, origin: Origin, keep: Collection[ServerId]) -> N
 
 
 async def save_health(tx: Tx, server_id: ServerId, health: Health, reason: str) -> bool:
-    """Record a server's health. False when it was so already."""
+    """Record a server's health, and as an event that it changed. False when all was so already."""
+    rows = await tx.execute(_SAVE_HEALTH, {"id": server_id, "health": health, "reason": reason})
+    return await rows.fetchone() is not None
+
+
+async def quarantine(tx: Tx, server_id: ServerId, fence: int, reason: str, evidence: Mapping[str, Any]) -> bool:
+    """Take a server out of use until a probe succeeds. False when the lease is not ours any more.
+
+    `evidence` becomes a part of the event `quarantined`; see `last_quarantine`.
+    """
+    told = Jsonb({"reason": reason, **evidence})
+    rows = await tx.execute(_QUARANTINE, {"id": server_id, "fence": fence, "reason": reason, "told": told})
+    return await rows.fetchone() is not None
+
+
+async def release(tx: Tx, server_id: ServerId, fence: int, reason: str) -> bool:
+    """The end of a quarantine. False when there was none, or the lease is not ours any more."""
+    told = Jsonb({"reason": reason})
+    rows = await tx.execute(_RELEASE, {"id": server_id, "fence": fence, "told": told})
+    return await rows.fetchone() is not None
+
+
+async def last_quarantine(tx: Tx, server_id: ServerId) -> Mapping[str, Any]:
+    """What was written down when the server was quarantined last; empty when it never was."""
     rows = await tx.execute(
-        "UPDATE servers SET health = %s, health_reason = %s, health_at = now()"
-        " WHERE id = %s AND (health, health_reason) IS DISTINCT FROM (%s, %s)",
-        (health, reason, server_id, health, reason),
+        "SELECT data FROM server_events WHERE server_id = %s AND kind = 'quarantined' ORDER BY id DESC LIMIT 1",
+        (server_id,),
     )
-    return rows.rowcount == 1
+    row = await rows.fetchone()
+    found: Mapping[str, Any] = row[0] if row else {}
+    return found
+
+
+async def record(tx: Tx, server_id: ServerId, kind: str, data: Mapping[str, Any]) -> None:
+    """Write down that something happened to a server, in the transaction in which it happens."""
+    await tx.execute(
+        "INSERT INTO server_events (server_id, kind, data) VALUES (%s, %s, %s)",
+        (server_id, kind, Jsonb(dict(data))),
+    )
+
+
+async def forget_events(tx: Tx) -> int:
+    """What happened to servers is kept for 30 days; the newest quarantine of each for as long as it lasts."""
+    rows = await tx.execute(
+        """DELETE FROM server_events e WHERE created_at < now() - interval '30 days'
+           AND NOT (kind = 'quarantined' AND EXISTS (
+               SELECT 1 FROM servers s WHERE s.id = e.server_id AND s.quarantined_at IS NOT NULL))"""
+    )
+    return rows.rowcount
 
 
 async def usable(tx: Tx) -> set[ServerId]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from atelier.jobs.model import Claim, Counters, JobError, JobState, Made, Outcome
+from atelier.jobs.model import Claim, Counters, Failed, JobError, JobState, Made, Outcome
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
 
@@ -100,7 +100,9 @@ _REQUEUE = """
 WITH job AS (
     UPDATE jobs SET state = 'queued', tries = %(tries)s, server_deaths = %(deaths)s,
            dispatcher_losses = %(losses)s, not_before = now() + make_interval(secs => %(delay)s),
-           event_seq = event_seq + %(events)s
+           avoid = CASE WHEN %(avoid)s::text = ANY(avoid) THEN avoid
+                        ELSE array_remove(array_append(avoid, %(avoid)s::text), NULL) END,
+           vram_over = greatest(vram_over, %(vram)s), event_seq = event_seq + %(events)s
     WHERE id = %(job)s RETURNING id, event_seq, (created_at AT TIME ZONE 'UTC')::date AS day
 )
 INSERT INTO job_events (job_day, job_id, seq, kind, data)
@@ -131,6 +133,15 @@ WITH job AS (
 )
 INSERT INTO job_events (job_day, job_id, seq, kind, terminal, data)
 SELECT day, id, event_seq, 'status', true, %(data)s FROM job
+"""
+
+
+NOBODY = Failed()
+
+_BURY = """
+INSERT INTO dead_letters (job_id, account_id, code)
+SELECT id, account_id, %(code)s FROM jobs WHERE id = %(job)s
+ON CONFLICT (job_id) DO NOTHING
 """
 
 
@@ -165,18 +176,34 @@ async def end_attempt(tx: Tx, claim: Claim, outcome: Outcome, evidence: dict[str
     await tx.execute(_END_ATTEMPT, (outcome, Jsonb(evidence) if evidence else None, claim.job_id, claim.number))
 
 
-async def requeue(tx: Tx, job_id: JobId, counters: Counters, delay: float, told: dict[str, Any] | None) -> None:
+async def requeue(
+    tx: Tx,
+    job_id: JobId,
+    counters: Counters,
+    *,
+    delay: float = 0.0,
+    told: dict[str, Any] | None = None,
+    failed: Failed = NOBODY,
+) -> None:
     """Back to the queue at its old place, not before `delay` seconds; `told` becomes a `retry` event."""
     await tx.execute(
         _REQUEUE,
         {
             **_counters(counters),
             "job": job_id,
+            "avoid": failed.server_id,
+            "vram": failed.vram,
             "delay": delay,
             "events": int(told is not None),
             "data": Jsonb(told or {}),
         },
     )
+
+
+async def give_up(tx: Tx, job_id: JobId, error: JobError, counters: Counters | None = None) -> None:
+    """The end of a job for a reason that is not its graph's: it fails, and lies with the dead letters."""
+    await end_job(tx, job_id, JobState.FAILED, error, counters)
+    await tx.execute(_BURY, {"job": job_id, "code": error.code})
 
 
 async def ask_to_cancel(tx: Tx, job_id: JobId) -> None:
