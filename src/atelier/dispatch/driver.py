@@ -18,7 +18,7 @@ from atelier.dispatch.ending import Ending
 from atelier.dispatch.placing import Placer
 from atelier.dispatch.pulse import Pulse
 from atelier.dispatch.strays import Strays
-from atelier.fleet import policy
+from atelier.fleet import prefetch
 from atelier.fleet.model import Lease, Slot, SlotKind
 from atelier.jobs import service as jobs
 from atelier.jobs.model import Claim
@@ -111,7 +111,7 @@ class Driver:
         if (
             len(self._on_server) == 1
             and rest is not None
-            and policy.may_place_ahead(rest, video=self._runs_video())
+            and prefetch.may_place_ahead(rest, video=self._runs_video())
         ):
             return Slot(self.server_id, self.lease.fence, SlotKind.AHEAD, rest)
         return None
@@ -126,7 +126,7 @@ class Driver:
             return None
         expected = self._context.pace.expected(running.claim.shape, self.server_id)
         age = 0.0 if running.started_at is None else clock.monotonic() - running.started_at
-        return policy.expected_rest(expected, age)
+        return prefetch.expected_rest(expected, age)
 
     def start(self, claim: Claim) -> None:
         """Run an attempt that was claimed for this server.
@@ -274,7 +274,7 @@ class Driver:
         return len(self._attempts) - len(self._on_server) >= self.settings.collect_at_once
 
     def _runs_video(self) -> bool:
-        return policy.runs_video(str(node["class_type"]) for node in self._on_server[0].graph.values())
+        return prefetch.runs_video(str(node["class_type"]) for node in self._on_server[0].graph.values())
 
     # The socket --------------------------------------------------------------------------------
 

@@ -1,14 +1,15 @@
 """Free slots meet waiting jobs: the policy says which, one statement claims them all."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
 from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
-from atelier.fleet import policy, requirements
+from atelier.fleet import policy, prefetch, requirements
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.model import Party, Placement, Requirement, Slot, SlotKind, Waiting
 from atelier.fleet.store import catalogs
@@ -26,6 +27,17 @@ KEPT = 20_000
 """Requirement sets that are remembered; each is a few hundred bytes."""
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the policy may ask."""
+
+    satisfies: Callable[[ServerId, int], bool]
+    run_seconds: Callable[[bytes, ServerId], float | None]
+
+    def load_seconds(self, lane: str, server_id: ServerId) -> float:  # noqa: ARG002 - no load was measured yet
+        return 0.0
 
 
 class Feeder:
@@ -109,19 +121,20 @@ class Feeder:
 
     def _placed(self, slots: list[Slot], heads: Mapping[JobId, Head]) -> list[Placement]:
         waiting = [_waiting(head) for head in heads.values()]
-        placements = policy.assign(slots, waiting, self._satisfies)
+        fleet = _Known(self._satisfies, self._context.pace.expected)
+        placements = policy.assign(slots, waiting, {}, fleet)
 
         def short(first: Placement) -> float | None:
             return self._short(heads[first.job_id], first.slot.server_id)
 
-        return [*placements, *policy.assign_behind(placements, waiting, self._satisfies, short)]
+        return [*placements, *prefetch.assign_behind(placements, waiting, {}, fleet, short)]
 
     def _short(self, head: Head, server_id: ServerId) -> float | None:
         """Seconds that this job will run there, if another may be placed behind it at once."""
         expected = self._context.pace.expected(head.shape, server_id)
         requirement = self._requirements.get(head.requirement_id)
-        video = requirement is None or policy.runs_video(requirement.classes)
-        return expected if policy.may_place_ahead(expected, video=video) else None
+        video = requirement is None or prefetch.runs_video(requirement.classes)
+        return expected if prefetch.may_place_ahead(expected, video=video) else None
 
     async def _heads(self, servers: list[ServerId]) -> dict[JobId, Head]:
         """What waits first for any of these servers, by job."""
@@ -200,7 +213,7 @@ class Feeder:
         return [
             ahead
             for driver in self._drivers.values()
-            if (ahead := driver.ahead()) is not None and (driver.rest() or 0.0) > policy.WITHDRAW_OVER
+            if (ahead := driver.ahead()) is not None and (driver.rest() or 0.0) > prefetch.WITHDRAW_OVER
         ]
 
 

@@ -1,14 +1,29 @@
-"""Which waiting job goes to which free slot: a pure function of what is free and what waits.
+"""Which waiting job goes to which free slot, and why: a pure function of values.
 
-Today's policy: class first, then age; any server that satisfies the job's requirement set, idle ones first.
+Classes strictly first. Inside a class the party that was given least for its weight chooses first; first in, first
+out inside a party. A job goes where it begins soonest, loading counted, so it is left to a busy server with its
+models when that one is free before a swap would be done. A server stays with its warm models while jobs for them
+wait, until another job would wait longer than the bound; after such a forced swap it stays a while again.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from atelier.fleet.model import Placement, Slot, SlotKind, Waiting
+from atelier.fleet.floor import Bay, Floor
+from atelier.fleet.model import Party, Placement, Share, Slot, SlotKind, Waiting
+from atelier.fleet.turns import Turns
 from atelier.kit.ids import ServerId
+
+WAIT_AT_MOST = 30.0
+WAIT_SWAPS = 6.0
+"""Nobody waits for the sake of warm models longer than the greater of these seconds and swap times."""
+
+STAY_SWAPS = 4.0
+"""After a forced swap a server stays with the new models for this many swap times, if jobs for them wait."""
+
+UNMEASURED_RUN = 5.0
+"""Seconds that a run is taken to last where none was measured."""
 
 
 class Knowledge(Protocol):
@@ -27,74 +42,112 @@ class Knowledge(Protocol):
         ...
 
 
-Satisfies = Callable[[ServerId, int], bool]
-"""Whether this server satisfies the requirement set of this id."""
-
-_VIDEO = ("video", "animat", "svd_", "ltxv", "wanimage")
-
-AHEAD_WITHIN = 3.0
-"""A second prompt is placed ahead only when the running one's expected rest is shorter than this (seconds)."""
-
-WITHDRAW_OVER = 0.5
-"""A prompt placed ahead is taken back for a free server only when it would wait longer than this (seconds)."""
-
-
-def assign(slots: Sequence[Slot], waiting: Sequence[Waiting], satisfies: Satisfies) -> list[Placement]:
-    """Each job in turn takes the best slot that can run it; a slot takes one job."""
-    free = sorted(slots, key=lambda slot: (slot.kind is SlotKind.AHEAD, slot.rest, slot.server_id))
+def assign(
+    slots: Sequence[Slot], waiting: Sequence[Waiting], shares: Mapping[Party, Share], fleet: Knowledge
+) -> list[Placement]:
+    """The best use of what is free now. A slot takes one job; the order of what is given does not matter."""
+    floor = Floor(slots, waiting, fleet.satisfies)
     placements: list[Placement] = []
-    for job in sorted(waiting, key=_order):
-        slot = next((slot for slot in free if satisfies(slot.server_id, job.requirement_id)), None)
-        if slot is not None:
-            free.remove(slot)
-            placements.append(Placement(job.job_id, slot, _reason(slot)))
-        if not free:
-            break
+    for priority in sorted({job.party.priority for job in waiting}, reverse=True):
+        turns = Turns([job for job in waiting if job.party.priority == priority], shares)
+        for spare in (False, True):
+            placements += _Round(floor, turns, fleet, spare=spare).placements()
     return placements
 
 
-def assign_behind(
-    first: Sequence[Placement],
-    waiting: Sequence[Waiting],
-    satisfies: Satisfies,
-    short: Callable[[Placement], float | None],
-) -> list[Placement]:
-    """One more job behind each that has just been given to an idle server.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Round:
+    """Every job of a class chooses once; when all have, servers that nobody wants for what is warm are `spare`."""
 
-    `short` gives the seconds that such a job will run, or None where nothing may be placed behind it.
-    """
-    taken = {placement.job_id for placement in first}
-    idle = [placement for placement in first if placement.slot.kind is SlotKind.IDLE]
-    behind = [
-        dataclasses.replace(placement.slot, kind=SlotKind.AHEAD, rest=rest)
-        for placement in idle
-        if (rest := short(placement)) is not None
-    ]
-    return assign(behind, [job for job in waiting if job.job_id not in taken], satisfies)
+    floor: Floor
+    turns: Turns
+    fleet: Knowledge
+    spare: bool
+
+    def placements(self) -> Iterator[Placement]:
+        if self.floor.full:
+            return
+        self.floor.expect(self.turns.in_order())
+        for job in self.turns.in_order():
+            bay = self._soonest(job)
+            if bay is None:
+                continue
+            if bay.open:
+                yield self._place(job, bay)
+                if self.floor.full:
+                    return
+            else:
+                self._leave(job, bay)
+
+    def _soonest(self, job: Waiting) -> Bay | None:
+        """Where it begins first, loading counted; of those that load, where the least is lost."""
+        bays = self.floor.bays_for(job)
+        warm = min((bay for bay in bays if bay.has(job.lane)), key=_free_first, default=None)
+        if warm is not None and warm.rest <= 0:
+            return warm
+        swaps = [bay for bay in bays if bay.open and not bay.has(job.lane) and self._may_swap(job, bay)]
+        if not swaps:
+            return warm
+        swap = min(swaps, key=lambda bay: (self._ready(job, bay) + self.floor.uses(bay), bay.server_id))
+        return warm if warm is not None and warm.rest <= self._ready(job, swap) else swap
+
+    def _may_swap(self, job: Waiting, bay: Bay) -> bool:
+        """Whether this server may give up what is warm there for this job."""
+        rival = None if self.spare else self.floor.rival(bay, self.turns.done)
+        if rival is None:
+            return True
+        if bay.slot.stay > 0:
+            return False
+        bound = longest_wait(self.fleet.load_seconds(job.lane, bay.server_id))
+        instead = self._run(rival, bay)
+        return job.age + bay.rest + instead >= bound
+
+    def _place(self, job: Waiting, bay: Bay) -> Placement:
+        load = self._load(job, bay)
+        cost = self._run(job, bay) + load
+        placement = Placement(job.job_id, bay.slot, _reason(job, bay, load), cost)
+        self.floor.take(bay, job.lane, cost)
+        self.turns.give(job, cost)
+        return placement
+
+    def _leave(self, job: Waiting, bay: Bay) -> None:
+        """A busy server has its models and takes it soon; what waits behind it there begins so much later."""
+        bay.rest += self._run(job, bay)
+        self.turns.done.add(job.job_id)
+
+    def _ready(self, job: Waiting, bay: Bay) -> float:
+        return bay.rest + self._load(job, bay)
+
+    def _load(self, job: Waiting, bay: Bay) -> float:
+        return 0.0 if bay.has(job.lane) else max(self.fleet.load_seconds(job.lane, bay.server_id), 0.0)
+
+    def _run(self, job: Waiting, bay: Bay) -> float:
+        run = self.fleet.run_seconds(job.shape, bay.server_id)
+        return UNMEASURED_RUN if run is None else max(run, 0.0)
 
 
-def runs_video(classes: Iterable[str]) -> bool:
-    """Whether these node classes make moving pictures: their run times say little about the next run."""
-    return any(word in name.lower() for name in classes for word in _VIDEO)
+def longest_wait(swap: float) -> float:
+    """Seconds that a job may wait for the sake of warm models, where a swap takes `swap` seconds."""
+    return max(WAIT_AT_MOST, WAIT_SWAPS * swap)
 
 
-def may_place_ahead(rest: float | None, *, video: bool) -> bool:
-    """Whether a second prompt may wait behind one that has `rest` seconds to go (None: unknown)."""
-    return rest is not None and rest < AHEAD_WITHIN and not video
+def stay_after_swap(swap: float) -> float:
+    """Seconds that a server stays with models that took `swap` seconds to load, if jobs for them wait."""
+    return STAY_SWAPS * swap
 
 
-def expected_rest(expected: float | None, elapsed: float) -> float | None:
-    """Seconds that a run of `expected` seconds still needs; an overdue one a quarter of its age."""
-    if expected is None:
-        return None
-    return max(expected - elapsed, elapsed / 4 if elapsed > expected else 0.0)
+def _free_first(bay: Bay) -> tuple[float, bool, ServerId]:
+    return (bay.rest, not bay.open, bay.server_id)
 
 
-def _order(job: Waiting) -> tuple[int, int]:
-    return (-job.party.priority, job.position)
+def _reason(job: Waiting, bay: Bay, load: float) -> str:
+    free = f"{bay.server_id} is idle" if bay.slot.kind is SlotKind.IDLE else _soon(bay)
+    if not job.lane:
+        return free
+    return (
+        f"{free} and has {job.lane} loaded" if bay.has(job.lane) else f"{free}; {job.lane} loads in {load:.1f} s"
+    )
 
 
-def _reason(slot: Slot) -> str:
-    if slot.kind is SlotKind.IDLE:
-        return f"{slot.server_id} is idle"
-    return f"{slot.server_id} is free in about {slot.rest:.1f} s"
+def _soon(bay: Bay) -> str:
+    return f"{bay.server_id} is free in about {bay.rest:.1f} s"

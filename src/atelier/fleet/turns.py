@@ -1,0 +1,67 @@
+"""Whose turn it is in one class: the party that was given least for its weight, first in, first out inside it."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from atelier.fleet.model import Party, Share, Waiting
+from atelier.kit.ids import JobId
+
+
+@dataclass(slots=True)
+class _Line:
+    """The waiting jobs of one party, oldest first, and what it was given so far (seconds by weight)."""
+
+    time: float
+    weight: float
+    may_begin: int | None
+    jobs: list[Waiting] = field(default_factory=list[Waiting])
+
+    @property
+    def at_limit(self) -> bool:
+        return self.may_begin is not None and self.may_begin <= 0
+
+
+class Turns:
+    """The jobs of one class in the order in which they may choose; whoever is given something steps back."""
+
+    def __init__(self, waiting: Iterable[Waiting], shares: Mapping[Party, Share]) -> None:
+        self._lines: dict[Party, _Line] = {}
+        self.done: set[JobId] = set()
+        for job in sorted(waiting, key=lambda job: (job.position, job.job_id)):
+            if job.party not in self._lines:
+                share = shares.get(job.party) or Share()
+                self._lines[job.party] = _Line(share.virtual_time, share.weight, share.may_begin)
+            self._lines[job.party].jobs.append(job)
+
+    def in_order(self) -> Iterator[Waiting]:
+        """Every job that still waits, once; what is given away meanwhile decides who comes next."""
+        heap = [_turn(line, 0) for line in self._lines.values()]
+        heapq.heapify(heap)
+        while heap:
+            *_, number, party = heapq.heappop(heap)
+            line = self._lines[party]
+            if line.at_limit:
+                continue
+            job = line.jobs[number]
+            if job.job_id not in self.done:
+                yield job
+            if number + 1 < len(line.jobs):
+                heapq.heappush(heap, _turn(line, number + 1))
+
+    def give(self, job: Waiting, cost: float) -> None:
+        """A job begins; it costs so many seconds."""
+        line = self._lines[job.party]
+        line.time += cost / line.weight
+        if line.may_begin is not None:
+            line.may_begin -= 1
+        self.done.add(job.job_id)
+
+    def time_of(self, job: Waiting) -> float:
+        """What the party of this job was given so far, in seconds divided by its weight."""
+        return self._lines[job.party].time
+
+
+def _turn(line: _Line, number: int) -> tuple[float, int, JobId, int, Party]:
+    job = line.jobs[number]
+    return (line.time, job.position, job.job_id, number, job.party)
