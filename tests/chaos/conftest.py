@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import Fleet, processes
+from tools.chaos.processes import Fleet, processes
 
 SETTINGS: dict[str, str] = {
     "lease_heartbeat": "0.4",

@@ -10,8 +10,9 @@ from atelier.accounts import service as accounts
 from atelier.accounts.model import Role
 from atelier.kit.database import Database
 from support.fleet import sampled
-from support.processes import Api, Fleet, free_port
+from support.processes import Api
 from support.promises import assert_nothing_drawn_twice, assert_promises, rows
+from tools.chaos.processes import Fleet, free_port
 
 JOBS = 50
 

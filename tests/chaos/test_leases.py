@@ -6,10 +6,10 @@ from typing import Any, LiteralString
 
 from atelier.jobs.model import JobState
 from atelier.simulator.config import SimulatorConfig
-from support.fault_proxy import fault_proxy
 from support.fleet import Ground, sampled, simulator
-from support.processes import Fleet
 from support.promises import assert_empties, assert_nothing_drawn_twice, assert_promises, control, eventually, rows
+from tools.chaos.fault_proxy import fault_proxy
+from tools.chaos.processes import Fleet
 
 SLOW = SimulatorConfig(control=True, step_seconds=0.03)
 

@@ -12,8 +12,8 @@ from atelier.simulator.config import SimulatorConfig
 from support.fleet import ground_on, sampled, simulator
 from support.postgres import opened
 from support.postgres_users import Site
-from support.processes import Fleet, processes
 from support.promises import assert_nothing_drawn_twice, assert_promises, rows
+from tools.chaos.processes import Fleet, processes
 
 from .conftest import SETTINGS
 

@@ -10,8 +10,9 @@ import pytest
 
 from atelier.kit.database import Database
 from support.fleet import sampled
-from support.processes import Api, Fleet, free_port, processes
+from support.processes import Api
 from support.promises import assert_promises, eventually, rows
+from tools.chaos.processes import Fleet, free_port, processes
 
 from .conftest import SETTINGS
 

@@ -8,10 +8,10 @@ import pytest
 from atelier.comfy.client import Timeouts
 from atelier.jobs.model import JobState
 from atelier.simulator.config import SimulatorConfig
-from support.fault_proxy import fault_proxy
 from support.fleet import Ground, picture, sampled, simulator
-from support.processes import Fleet
 from support.promises import assert_empties, assert_nothing_drawn_twice, assert_promises, control, eventually, rows
+from tools.chaos.fault_proxy import fault_proxy
+from tools.chaos.processes import Fleet
 
 SLOW = SimulatorConfig(control=True, step_seconds=0.02)
 FAST = SimulatorConfig(control=True)

@@ -11,7 +11,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no stubs
 from atelier.accounts import service as accounts
 from atelier.accounts.model import Role
 from atelier.kit.database import Database
-from support.processes import Fleet, free_port, processes
+from tools.chaos.processes import Fleet, free_port, processes
 
 SETTINGS = {
     "lease_heartbeat": "0.5",

@@ -19,7 +19,7 @@ from atelier.kit.database import Database
 from conformance import graphs
 from conformance.apart import Apart, apart, serve
 from conformance.installation import Installation, installation
-from support.processes import free_port
+from tools.chaos.processes import free_port
 
 
 @pytest.fixture(scope="module")

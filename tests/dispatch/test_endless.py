@@ -10,10 +10,10 @@ from atelier.jobs.model import JobState
 from atelier.kit.background import background
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.simulator.config import SimulatorConfig
-from support.fault_proxy import before_database, fault_proxy
 from support.fleet import Ground, picture, sampled, simulator
 from support.postgres import opened
 from support.promises import assert_nothing_drawn_twice, assert_promises, eventually, rows
+from tools.chaos.fault_proxy import before_database, fault_proxy
 
 from .test_media import inverted, red, stored
 

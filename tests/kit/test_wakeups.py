@@ -11,8 +11,8 @@ import pytest
 from atelier.kit.background import background
 from atelier.kit.database import Database
 from atelier.kit.wakeups import CHANNEL, Wakeups
-from support.fault_proxy import before_database
 from support.postgres import opened
+from tools.chaos.fault_proxy import before_database
 
 SOON = 10.0
 """A bound for a broken machine, not an expectation (seconds)."""

@@ -1,4 +1,4 @@
-"""A TCP proxy before one server that cuts, holds or swallows what it is told to, connection by connection."""
+"""A proxy before one server that cuts, holds, delays or swallows what it is told to, connection by connection."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 @dataclass(slots=True)
 class FaultProxy:
-    """`url` leads to the server. Faults meet requests whose bytes contain `mark`, at most `times` of them."""
+    """`url` leads to the server. Faults meet requests whose bytes contain `mark`, at most `times` of them.
+
+    `lag`: seconds by which everything comes late, either way.
+    """
 
     target: str
     url: str = ""
@@ -18,6 +21,7 @@ class FaultProxy:
     fault: str = ""
     times: int = 0
     met: int = 0
+    lag: float = 0.0
     released: asyncio.Event = field(default_factory=asyncio.Event)
     deaf: asyncio.Event = field(default_factory=asyncio.Event)
     _open: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
@@ -40,13 +44,18 @@ class FaultProxy:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        try:
             there, back = await self._connect()
-            self._open |= {writer, back}
-            replies = asyncio.Queue[str]()
+        except OSError:  # nobody listens there
+            writer.transport.abort()
+            return
+        self._open |= {writer, back}
+        replies = asyncio.Queue[str]()
+        try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._requests(reader, back, writer, replies))
                 group.create_task(self._replies(there, writer, replies))
+        finally:
             self._open -= {writer, back}
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -55,6 +64,12 @@ class FaultProxy:
         parts = urlsplit(self.target)
         return await asyncio.open_connection(parts.hostname, parts.port)
 
+    async def _late(self, reader: asyncio.StreamReader) -> bytes:
+        piece = await _piece(reader)
+        if self.lag:
+            await asyncio.sleep(self.lag)
+        return piece
+
     async def _requests(
         self,
         reader: asyncio.StreamReader,
@@ -62,7 +77,7 @@ class FaultProxy:
         writer: asyncio.StreamWriter,
         replies: asyncio.Queue[str],
     ) -> None:
-        while piece := await _piece(reader):
+        while piece := await self._late(reader):
             if self.mark in piece and self.times > 0:
                 self.times, self.met = self.times - 1, self.met + 1
                 if self.fault == "cut_before":
@@ -82,7 +97,7 @@ class FaultProxy:
     async def _replies(
         self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, replies: asyncio.Queue[str]
     ) -> None:
-        while piece := await _piece(there):
+        while piece := await self._late(there):
             if self.deaf.is_set():
                 continue
             if not replies.empty():
