@@ -246,7 +246,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An attempt that is now ours to run. `graph_text` is the graph as it was submitted (JSON)."""
+    """An attempt that is now ours to run. `graph_text` is the graph as it was submitted (JSON).
+
+    `ran`: seconds since the server began it, by the database's clock, for one that ran before it was ours.
+    """
 
     job_id: JobId
     account_id: AccountId
@@ -264,6 +267,7 @@ class Claim:
     attempt_state: str = "claimed"
     end_user: str = ""
     run_timeout: float | None = None
+    ran: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,19 +46,20 @@ WITH wish AS (
     UPDATE jobs j SET state = 'claimed', attempt = w.number
     FROM wish w, picked p WHERE j.id = p.id AND w.job_id = j.id
     RETURNING j.id, j.account_id, w.number, w.prompt_id, w.server_id, w.fence, j.graph_digest, j.shape, j.lane,
-              j.priority, j.secrets, j.requirement_id
+              j.priority, j.secrets, j.requirement_id, j.end_user, j.run_timeout
 ), made AS (
     INSERT INTO attempts (job_id, number, prompt_id, server_id, fence)
     SELECT id, number, prompt_id, server_id, fence FROM taken
 )
 SELECT t.id, t.account_id, t.number, t.prompt_id, t.server_id, t.fence, g.body, t.shape, t.lane, t.priority,
-       t.secrets, t.requirement_id
+       t.secrets, t.requirement_id, false, 'claimed', t.end_user, t.run_timeout
 FROM taken t JOIN graphs g ON g.digest = t.graph_digest
 """
 
 _LIVE = """
 SELECT j.id, j.account_id, a.number, a.prompt_id, a.server_id, a.fence, g.body, j.shape, j.lane, j.priority,
-       j.secrets, j.requirement_id, j.state = 'canceling', a.state
+       j.secrets, j.requirement_id, j.state = 'canceling', a.state, j.end_user, j.run_timeout,
+       coalesce(extract(epoch FROM clock_timestamp() - a.started_at), 0)::float8
 FROM attempts a JOIN jobs j ON j.id = a.job_id JOIN graphs g ON g.digest = j.graph_digest
 WHERE a.server_id = %s AND a.fence = %s AND a.state <> 'ended'
 ORDER BY a.claimed_at
