@@ -39,6 +39,15 @@ def test_another_model_is_another_inventory() -> None:
     assert inventory(A=node(x=[["a"], {}])).digest != inventory(A=node(x=[["b"], {}])).digest
 
 
+def test_files_are_part_of_an_inventory_and_equal_ones_are_one_value() -> None:
+    classes = {"A": node(x=["INT", {}])}
+    bare, filled = from_object_info(classes), from_object_info(classes, {"loras": {"a.pt": 5, "b.pt": 0}})
+
+    assert bare.digest != filled.digest
+    assert from_object_info(dict(classes), {"loras": {"b.pt": 0, "a.pt": 5}}) is filled
+    assert filled.sizes == {"a.pt": 5}
+
+
 def classic_upload(files: list[str]) -> list[Any]:
     return [files, {"image_upload": True}]
 
@@ -94,7 +103,7 @@ def test_a_model_is_missing_where_the_list_lacks_it() -> None:
 
 
 async def test_an_inventory_is_stored_once_and_read_back(yard: Yard) -> None:
-    have = inventory(CheckpointLoaderSimple=node(ckpt_name=CLASSIC))
+    have = from_object_info({"CheckpointLoaderSimple": node(ckpt_name=CLASSIC)}, {"loras": {"a.pt": 5}})
     for name in ("server-1", "server-2"):
         await yard.server(name)
         async with yard.database.transaction() as tx:
@@ -105,7 +114,7 @@ async def test_an_inventory_is_stored_once_and_read_back(yard: Yard) -> None:
         servers = await roster.servers(tx)
 
     assert read == have
-    assert from_object_info(read.classes).digest == have.digest
+    assert from_object_info(read.classes, read.files).digest == have.digest
     assert [server.inventory_digest for server in servers] == [have.digest] * 2
     assert servers[0].system == {"system": {"os": "posix"}}
     assert await yard.value("SELECT count(*) FROM inventories") == 1

@@ -178,6 +178,31 @@ class ComfyClient:
         reply = await self._wire.json("GET", "models", folder)
         return None if reply.status == 404 else _names(reply)
 
+    async def sized_folders(self) -> list[str] | None:
+        """The model folders whose files have sizes; None: this server tells none."""
+        reply = await self._wire.json("GET", "experiment", "models")
+        if reply.status == 404:
+            return None
+        return [str(one["name"]) for one in _objects(reply) if "name" in one]
+
+    async def sized_files(self, folder: str) -> dict[str, int] | None:
+        """Bytes of each file of one model folder, by its name as loaders show it; None: no such folder.
+
+        Of one name that lies in several places of the folder, ComfyUI loads the first (folder_paths.py).
+        """
+        reply = await self._wire.json("GET", "experiment", "models", folder)
+        return None if reply.status == 404 else _sizes(_objects(reply))
+
+    async def size_of(self, file: UploadedFile) -> int | None:
+        """Bytes of a file that the server has; -1 when it does not say how many; None: it does not have it."""
+        query = {"filename": file.name, "subfolder": file.subfolder, "type": file.type}
+        status, length = await self._wire.head("view", query=query)
+        if status == 404:
+            return None
+        if status != 200:
+            raise Unexpected(status, "")
+        return -1 if length is None else length
+
 
 def _flag(value: object) -> str:
     return "true" if value else "false"
@@ -222,6 +247,21 @@ def _names(reply: Reply) -> list[str]:
     if not isinstance(document, list):
         raise reply.unexpected()
     return [str(name) for name in cast("list[object]", document)]
+
+
+def _objects(reply: Reply) -> list[Mapping[str, Any]]:
+    document = _ok(reply).document()
+    if not isinstance(document, list):
+        raise reply.unexpected()
+    return [one for one in map(as_object, cast("list[object]", document)) if one]
+
+
+def _sizes(files: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for file in files:
+        size = file.get("size")
+        sizes.setdefault(str(file.get("name", "")), size if isinstance(size, int) and size > 0 else 0)
+    return sizes
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:

@@ -75,6 +75,13 @@ class Wire:
             part.raise_own_failure()
             raise
 
+    async def head(self, *path: str, query: Mapping[str, str]) -> tuple[int, int | None]:
+        """The status of a reply, and how many bytes its body would have where the server says it."""
+        limits = self._limits(self.timeouts.read, self.timeouts.whole)
+        async with self._exchange("HEAD", path, query, None, limits) as response:
+            length = response.headers.get("Content-Length", "")
+            return response.status, int(length) if length.isdecimal() else None
+
     @contextlib.asynccontextmanager
     async def stream(self, *path: str, query: Mapping[str, str]) -> AsyncGenerator[aiohttp.ClientResponse]:
         """A reply whose body the caller reads itself, under `sorted_failures`; what else it raises is its own."""

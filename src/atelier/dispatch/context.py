@@ -1,9 +1,11 @@
 """What all parts of one dispatcher share."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 import aiohttp
 
+from atelier.dispatch.learning import AT_ONCE
 from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.pace import Pace
 from atelier.dispatch.telemetry import Telemetry
@@ -23,3 +25,4 @@ class Context:
     http: aiohttp.ClientSession
     telemetry: Telemetry
     pace: Pace
+    learning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))

@@ -14,7 +14,8 @@ import structlog
 from atelier.comfy.client import ComfyClient
 from atelier.comfy.errors import ComfyError
 from atelier.dispatch.context import Context
-from atelier.fleet.inventory import Inventory, from_object_info
+from atelier.dispatch.learning import learn
+from atelier.fleet.inventory import Inventory
 from atelier.fleet.model import Health
 from atelier.fleet.store import catalogs, roster
 from atelier.kit import clock
@@ -127,17 +128,16 @@ class Pulse:
     async def _learn(self) -> bool:
         """What it can run. A server whose list is broken, or long in coming, works on with what is known of it."""
         try:
-            async with asyncio.timeout(self.context.settings.timeouts.read):
-                inventory = await asyncio.to_thread(from_object_info, await self.client.object_info())
-                system = await self.client.system_stats()
+            async with self.context.learning:
+                learned = await learn(self.client, self.inventory, self.context.settings.timeouts.read)
             async with self.context.database.transaction() as tx:
-                await catalogs.save_inventory(tx, self.server_id, inventory, system)
+                await catalogs.save_inventory(tx, self.server_id, learned.inventory, learned.system)
         except Exception as error:  # noqa: BLE001 - nodes of strangers write this list: it may be anything
             self._unlisted = str(error) or "it takes too long"
             _log.warning("server.inventory_unknown", server=self.server_id, reason=self._unlisted)
             self._wake.set()
             return False
-        self.inventory, self._unlisted = inventory, ""
+        self.inventory, self._unlisted = learned.inventory, ""
         self.context.wakeups.publish("fleet")
         self._wake.set()
         self.changed()

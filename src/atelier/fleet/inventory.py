@@ -1,14 +1,17 @@
-"""An inventory is what one ComfyUI server can run: its node classes and the choices of their inputs.
+"""An inventory is what one ComfyUI server can run: its node classes, the choices of their inputs, its model files.
 
 It is made from /object_info without the lists of uploaded files (those change with every upload and are placed
-by Atelier itself), so that equal servers have equal, content-addressed inventories.
+by Atelier itself), so that equal servers have equal, content-addressed inventories, also in memory: one process
+keeps one of each.
 """
 
 import json
 import math
 import re
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 from blake3 import blake3
@@ -21,14 +24,22 @@ _UNFIT = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
 ENDLESS = 1e18
 """Stands for an infinite bound: larger than any value that an input is given."""
 
+Files = Mapping[str, Mapping[str, int]]
+"""Model files by folder (`checkpoints`, `loras`…) with their sizes in bytes; 0 where the server does not say."""
 
-@dataclass(frozen=True, slots=True)
+NO_FILES: Files = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Inventory:
     """`classes` is /object_info: class name to its description, as ComfyUI spells it (contract, section 11)."""
 
     digest: bytes
     classes: Mapping[str, Any] = field(repr=False)
+    files: Files = field(repr=False)
     catalog: Catalog = field(repr=False, compare=False)
+    sizes: Mapping[str, int] = field(repr=False, compare=False)
+    """Bytes of a model file by its name, in whatever folder it lies; only those that are known."""
     _choices: dict[tuple[str, str], frozenset[Any] | None] = field(repr=False, compare=False)
 
     def options(self, class_type: str, input_name: str) -> frozenset[Any] | None:
@@ -50,23 +61,32 @@ class Inventory:
         return frozenset(choice for choice in spec.choices if isinstance(choice, str | int | float))
 
 
-def from_object_info(object_info: Mapping[str, Any]) -> Inventory:
-    """The inventory of a server whose /object_info this is."""
+_KNOWN: weakref.WeakValueDictionary[bytes, Inventory] = weakref.WeakValueDictionary()
+"""An inventory may be a hundred megabytes of Python, and a fleet is mostly made of equal servers."""
+
+
+def from_object_info(object_info: Mapping[str, Any], files: Files = NO_FILES) -> Inventory:
+    """The inventory of a server whose /object_info this is, and whose model folders hold these files."""
     classes = {name: _without_uploads(name, entry) for name, entry in object_info.items() if as_object(entry)}
-    text = _spelled(classes)
+    whole: list[Any] = [classes, {folder: dict(names) for folder, names in files.items()}]
+    text = _spelled(whole)
     if _UNFIT.search(text):
-        classes = _storable(classes)
-        text = _spelled(classes)
-    return stored(blake3(text.encode()).digest(), classes)
+        whole = _storable(whole)
+        text = _spelled(whole)
+    return stored(blake3(text.encode()).digest(), *whole)
 
 
-def stored(digest: bytes, classes: Mapping[str, Any]) -> Inventory:
-    """An inventory as the database keeps it."""
-    return Inventory(digest, classes, Catalog(classes), {})
+def stored(digest: bytes, classes: Mapping[str, Any], files: Files) -> Inventory:
+    """An inventory as the database keeps it; the one that is in memory already, where there is one."""
+    known = _KNOWN.get(digest)
+    if known is None:
+        sizes = {name: size for names in files.values() for name, size in names.items() if size}
+        known = _KNOWN[digest] = Inventory(digest, classes, files, Catalog(classes), sizes, {})
+    return known
 
 
-def _spelled(classes: Mapping[str, Any]) -> str:
-    return json.dumps(classes, sort_keys=True, separators=(",", ":"))
+def _spelled(whole: object) -> str:
+    return json.dumps(whole, sort_keys=True, separators=(",", ":"))
 
 
 def _storable(value: Any) -> Any:

@@ -36,15 +36,28 @@ CREATE TABLE server_events (
 );
 CREATE INDEX server_events_of_server ON server_events (server_id, id DESC);
 
--- What was placed on a server's disk; ComfyUI has no request that removes it.
+-- What lies on a server's disk because of us; ComfyUI has no request that removes it. `reference` is the path below
+-- ComfyUI's own folders. An input's `name` is made of its content; a folder of outputs is a name as well. Since
+-- `leaving_at` somebody was told that it may be removed: it is never used again.
 CREATE TABLE server_files (
-    server_id text NOT NULL,
-    reference text NOT NULL,
-    name      text NOT NULL,
-    size      bigint NOT NULL,
-    placed_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (server_id, name)
+    server_id  text NOT NULL,
+    reference  text NOT NULL,
+    name       text NOT NULL,
+    size       bigint NOT NULL,
+    placed_at  timestamptz NOT NULL DEFAULT now(),
+    leaving_at timestamptz,
+    PRIMARY KEY (server_id, reference)
 );
+CREATE UNIQUE INDEX server_files_in_use ON server_files (server_id, name) WHERE leaving_at IS NULL;
+
+-- Model files per folder with their sizes in bytes (0: not told); part of what an inventory's digest is made of.
+ALTER TABLE inventories ADD COLUMN files jsonb NOT NULL DEFAULT '{}';
+
+-- Since when perhaps no job names it; whoever names it again takes the mark away. Deleted a day later.
+ALTER TABLE graphs ADD COLUMN marked_at timestamptz;
+ALTER TABLE requirements ADD COLUMN marked_at timestamptz;
+CREATE INDEX graphs_marked ON graphs (marked_at) WHERE marked_at IS NOT NULL;
+CREATE INDEX requirements_marked ON requirements (marked_at) WHERE marked_at IS NOT NULL;
 
 -- Jobs. `avoid`: servers that failed it; `vram_over`: bytes of VRAM that were too few. `wished_priority` is what was
 -- asked for where the key does not reach that far. `run_timeout` in seconds, NULL: by what it makes.
@@ -56,14 +69,17 @@ ALTER TABLE jobs
     ADD COLUMN retry_of uuid;
 
 -- One row per (class, account, end user): how much of the fleet it was given, in seconds divided by its weight.
+-- `started` is its virtual time before the newest of them; the largest of a class is how far that class has come.
 CREATE TABLE shares (
     priority     smallint NOT NULL,
     account_id   uuid NOT NULL,
     end_user     text NOT NULL,
     virtual_time double precision NOT NULL,
+    started      double precision NOT NULL DEFAULT 0,
     updated_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (priority, account_id, end_user)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX shares_clock ON shares (priority, started);
 
 CREATE INDEX jobs_waiting_by_party ON jobs (priority DESC, account_id, end_user, position) WHERE state = 'queued';
 CREATE INDEX jobs_waiting_by_lane ON jobs (lane, priority DESC, position) WHERE state = 'queued';

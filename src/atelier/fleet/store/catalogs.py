@@ -13,11 +13,11 @@ from atelier.kit.ids import ServerId
 
 async def save_inventory(tx: Tx, server_id: ServerId, inventory: Inventory, system: Mapping[str, Any]) -> None:
     """Its list, which may be many megabytes, is sent only when it is new."""
-    rows = await tx.execute("SELECT 1 FROM inventories WHERE digest = %s", (inventory.digest,))
+    rows = await tx.execute("SELECT 1 FROM inventories WHERE digest = %s FOR KEY SHARE", (inventory.digest,))
     if await rows.fetchone() is None:
         await tx.execute(
-            "INSERT INTO inventories (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (inventory.digest, Jsonb(dict(inventory.classes))),
+            "INSERT INTO inventories (digest, body, files) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (inventory.digest, Jsonb(dict(inventory.classes)), Jsonb(dict(inventory.files))),
         )
     await tx.execute(
         "UPDATE servers SET inventory_digest = %s, system = %s WHERE id = %s",
@@ -26,8 +26,8 @@ async def save_inventory(tx: Tx, server_id: ServerId, inventory: Inventory, syst
 
 
 async def inventories(tx: Tx, digests: Collection[bytes]) -> list[Inventory]:
-    rows = await tx.execute("SELECT digest, body FROM inventories WHERE digest = ANY(%s)", (list(digests),))
-    return [stored(bytes(digest), body) for digest, body in await rows.fetchall()]
+    rows = await tx.execute("SELECT digest, body, files FROM inventories WHERE digest = ANY(%s)", (list(digests),))
+    return [stored(bytes(digest), body, files) for digest, body, files in await rows.fetchall()]
 
 
 async def requirement_id(tx: Tx, digest: bytes, requirement: Requirement) -> int:
