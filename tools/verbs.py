@@ -82,6 +82,11 @@ def bench(arguments: Sequence[str]) -> int:
     return run_plain([python, "-m", "tools.bench", *arguments], cwd=ROOT)
 
 
+def load(arguments: Sequence[str]) -> int:
+    python = prepared("test").python
+    return run_plain([python, "-m", "tools.load", *arguments], cwd=ROOT)
+
+
 def alone(do: Callable[[], int]) -> Do:
     """A verb that takes no further arguments says so, instead of doing something else than was meant."""
 
@@ -128,6 +133,7 @@ VERBS = {
     "check": Verb("format, lint, types, import contracts", alone(lambda: quality.check(prepared("test")))),
     "format": Verb("mends format and lint where it can", alone(lambda: quality.format_code(prepared("test")))),
     "bench": Verb("measures against a server asked directly, prints a table, writes JSON", bench),
+    "load": Verb("many users at once, with faults before the servers (--users, --minutes, --seed, --json)", load),
     "docs": Verb("checks the documentation: links, settings, verbs", docs),
     "lock": Verb("writes the requirement locks anew (--upgrade: newest versions)", lock),
     "clean": Verb("removes environment and caches (--state: jobs, keys and pictures too)", clean),

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from atelier.entry.settings import PREFIX, child_environment
+from atelier.entry.settings import PREFIX, child_environment, variable
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 MIB = 1024 * 1024
-NOBODY_IS_REFUSED = {f"{PREFIX}MAX_QUEUED": "1000000", f"{PREFIX}MAX_QUEUED_PER_ACCOUNT": "1000000"}
+NOBODY_IS_REFUSED = {variable("max_queued"): "1000000", variable("max_queued_per_account"): "1000000"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Memory:
 async def server(folder: Path, step_seconds: float) -> AsyncGenerator[Started]:
     """A simulated ComfyUI that loads models in no time and sends no previews."""
     words = ("--port", "0", "--directory", str(folder), "--step-seconds", str(step_seconds))
-    async with _running("simulate", "--json", "--with-parent", *words) as process:
+    async with role("simulate", "--json", "--with-parent", *words) as process:
         yield process
 
 
@@ -45,14 +45,14 @@ async def product(state: Path, servers: Sequence[Started]) -> AsyncGenerator[Sta
     """`atelier up` over these servers: API and dispatcher in one process, its own PostgreSQL beside it."""
     urls = ",".join(each.url for each in servers)
     words = ("--port", "0", "--state", str(state), "--comfyui", urls)
-    async with _running("up", "--json", *words) as process:
+    async with role("up", "--json", *words) as process:
         yield process
 
 
 @contextlib.asynccontextmanager
 async def api_alone(state: Path) -> AsyncGenerator[Started]:
     """`atelier serve` over the same database: nothing runs what it accepts."""
-    async with _running("serve", "--port", "0", "--state", str(state)) as process:
+    async with role("serve", "--port", "0", "--state", str(state)) as process:
         yield process
 
 
@@ -106,15 +106,22 @@ def _memory(processes: Sequence[psutil.Process]) -> Memory:
 
 
 @contextlib.asynccontextmanager
-async def _running(command: str, *words: str) -> AsyncGenerator[Started]:
-    """Started and ready; stopped at the end, also when it does not want to."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atelier", command, *words),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=_environment(),
-        start_new_session=True,
-    )
+async def role(
+    *words: str, module: str = "atelier", settings: Mapping[str, str] | None = None, log: Path | None = None
+) -> AsyncGenerator[Started]:
+    """`python -m MODULE WORDS`, started and ready; stopped at the end, also when it does not want to.
+
+    `settings` without ATELIER_; what it writes to standard error is added to `log`, else shown.
+    """
+    with contextlib.ExitStack() as written:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, *words),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=written.enter_context(log.open("ab")) if log else None,
+            env=_environment(settings or {}),
+            start_new_session=True,
+        )
     try:
         async with asyncio.timeout(START_SECONDS):
             address = await _told(process)
@@ -144,10 +151,11 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _environment() -> dict[str, str]:
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Ours without settings of this person's installation; only warnings are logged."""
     kept = {name: value for name, value in child_environment().items() if not _is_setting(name)}
-    return kept | NOBODY_IS_REFUSED | {f"{PREFIX}LOG_LEVEL": "warning"}
+    chosen = {variable(name): value for name, value in settings.items()}
+    return kept | NOBODY_IS_REFUSED | {variable("log_level"): "warning"} | chosen
 
 
 def _is_setting(name: str) -> bool:
