@@ -157,16 +157,22 @@ async def test_what_a_server_told_of_itself_is_shown(
     admin: httpx.AsyncClient, stage: Stage, services: Services
 ) -> None:
     await admin.post("/api/v1/servers", json={"url": "http://gpu:8188", "id": "gpu"})
-    device = {"name": "cuda:0 NVIDIA", "type": "cuda", "vram_total": 24 << 30, "vram_free": 20 << 30}
+    device = {
+        "name": "cuda:0 NVIDIA : cudaMallocAsync",
+        "type": "cuda",
+        "vram_total": 24 << 30,
+        "vram_free": 20 << 30,
+    }
     system = {"system": {"comfyui_version": "0.3.64"}, "devices": [device]}
-    inventory = from_object_info({"Impact": {"python_module": "custom_nodes.impact-pack.nodes"}})
+    inventory = from_object_info({"Impact": {"python_module": "custom_nodes.impact-pack"}})
     async with stage.database.transaction() as tx:
         await catalogs.save_inventory(tx, ServerId("gpu"), inventory, system)
     await services.intake.fleet.refresh()
 
     shown = (await admin.get("/api/v1/servers/gpu")).json()
 
-    assert shown["device"] == {"name": "cuda:0 NVIDIA", "vram_total": 24 << 30, "vram_free": 20 << 30}
+    [device] = shown["devices"]
+    assert (device["name"], device["vram_total"], device["vram_free"]) == ("NVIDIA", 24 << 30, 20 << 30)
     assert (shown["comfyui_version"], shown["node_packs"]) == ("0.3.64", ["impact-pack"])
 
 

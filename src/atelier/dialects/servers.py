@@ -14,7 +14,7 @@ from atelier.dialects.openapi import answer, json_body, refusals
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.dialects.servers_wire import Probing, ServerAdded, ServerDetails, ServerList, detailed, shown
 from atelier.fleet import service as fleet
-from atelier.fleet import stock
+from atelier.fleet.inventory import Inventory
 from atelier.kit.http.answers import json_response
 from atelier.kit.ids import ServerId
 
@@ -80,8 +80,8 @@ async def list_servers(call: Known) -> Response:
     require_admin(call)
     async with call.services.database.autocommit() as tx:
         servers = await fleet.seen(tx)
-    packs = _packs(call)
-    return json_response({"servers": [shown(one, packs) for one in servers]})
+    inventories = _inventories(call)
+    return json_response({"servers": [shown(one, inventories) for one in servers]})
 
 
 @router.post(
@@ -108,7 +108,7 @@ async def get_server(server_id: str, call: Known) -> Response:
     async with call.services.database.autocommit() as tx:
         one = await fleet.seen_one(tx, _id(server_id))
         events = await fleet.events(tx, one.server.id)
-    return json_response(detailed(one, events, _packs(call)))
+    return json_response(detailed(one, events, _inventories(call)))
 
 
 @router.patch(
@@ -175,12 +175,12 @@ async def _changed(call: Call, server_id: str, to: dict[str, Any]) -> Response:
         one = await fleet.change(tx, _id(server_id), to)
         events = await fleet.events(tx, one.server.id)
     call.services.wakeups.publish("fleet")
-    return json_response(detailed(one, events, _packs(call)))
+    return json_response(detailed(one, events, _inventories(call)))
 
 
-def _packs(call: Call) -> dict[bytes, list[str]]:
-    """By inventory, of which equal servers have one."""
-    return {one.digest: stock.packs(one) for one in call.services.intake.fleet.inventories()}
+def _inventories(call: Call) -> dict[bytes, Inventory]:
+    """By digest; equal servers have one."""
+    return {one.digest: one for one in call.services.intake.fleet.inventories()}
 
 
 def _id(text: str) -> ServerId:

@@ -1,21 +1,25 @@
 """A server as admins are shown it: one state, why and since when, what it has, what it does, who drives it."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from atelier.dialects.asked import moment
+from atelier.fleet.inventory import Inventory
+from atelier.fleet.machine import machine_of
 from atelier.fleet.model import Health
 from atelier.fleet.store.operating import Run, Seen, ServerEvent
 
 
 class Device(BaseModel):
-    """Bytes, as the server last told them."""
+    """What it computes on. Bytes as the server last told them; 0: it did not."""
 
     name: str
-    vram_total: int | None
-    vram_free: int | None
+    kind: str
+    vram_total: int
+    vram_free: int
 
 
 class ServerRun(BaseModel):
@@ -48,8 +52,9 @@ class ServerShown(BaseModel):
     probe_asked_at: str | None
     driven_by: str | None = Field(description="The dispatcher that leases it now; null: nobody does.")
     private_to: str | None = Field(description="The one dispatcher that may lease it; null: any may.")
-    device: Device | None
-    comfyui_version: str | None
+    devices: list[Device]
+    comfyui_version: str
+    pytorch_version: str
     node_packs: list[str]
     warm: list[str] = Field(description="Lanes whose models are loaded there.")
     stay_until: str | None
@@ -82,9 +87,10 @@ class Probing(BaseModel):
     what: str
 
 
-def shown(seen: Seen, packs: Mapping[bytes, Sequence[str]]) -> dict[str, Any]:
-    """`packs`: those of custom nodes, by inventory."""
+def shown(seen: Seen, inventories: Mapping[bytes, Inventory]) -> dict[str, Any]:
+    """`inventories` by their digests: the packs of nodes are told from them."""
     server = seen.server
+    machine = machine_of(server.system, inventories.get(server.inventory_digest or b""))
     return {
         "id": server.id,
         "url": server.url,
@@ -103,25 +109,19 @@ def shown(seen: Seen, packs: Mapping[bytes, Sequence[str]]) -> dict[str, Any]:
         "probe_asked_at": moment(server.probe_asked_at),
         "driven_by": seen.driver or None,
         "private_to": server.only_dispatcher or None,
-        "device": _device(seen),
-        "comfyui_version": seen.comfyui_version,
-        "node_packs": list(packs.get(server.inventory_digest or b"", ())),
+        "devices": [dataclasses.asdict(device) for device in machine.devices],
+        "comfyui_version": machine.comfyui_version,
+        "pytorch_version": machine.pytorch_version,
+        "node_packs": list(machine.packs),
         "warm": list(server.warm),
         "stay_until": moment(server.stay_until),
         "running": [_run(one) for one in seen.runs],
     }
 
 
-def detailed(seen: Seen, events: Sequence[ServerEvent], packs: Mapping[bytes, Sequence[str]]) -> dict[str, Any]:
+def detailed(seen: Seen, events: Sequence[ServerEvent], inventories: Mapping[bytes, Inventory]) -> dict[str, Any]:
     """`shown`, and what happened to it."""
-    return {**shown(seen, packs), "events": [_event(one) for one in events]}
-
-
-def _device(seen: Seen) -> dict[str, Any] | None:
-    device = seen.device
-    if device is None:
-        return None
-    return {"name": device.name, "vram_total": device.vram_total, "vram_free": device.vram_free}
+    return {**shown(seen, inventories), "events": [_event(one) for one in events]}
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an inventory has on its shelves: model files by folder, and the packs that its nodes come from; pure."""
+"""Which model files a server has, by folder: as it lists them, else as its loaders offer them; pure."""
 
 from collections.abc import Mapping
 
@@ -32,11 +32,11 @@ _BY_CLASS: Mapping[tuple[str, str], str] = {
     ("ModelPatchLoader", "name"): "model_patches",
 }
 
-_PACK = "custom_nodes."
-
 
 def models(inventory: Inventory) -> dict[str, set[str]]:
-    """Model files by folder, as the loaders of this server offer them."""
+    """Model files by folder. A server that does not list its folders has those that its loaders offer."""
+    if inventory.files:
+        return {folder: set(names) for folder, names in inventory.files.items() if names}
     found: dict[str, set[str]] = {}
     for class_type, inputs in (*LANE.items(), *PART.items()):
         for name in inputs:
@@ -45,9 +45,3 @@ def models(inventory: Inventory) -> dict[str, set[str]]:
             if texts := {file for file in files if isinstance(file, str)}:
                 found.setdefault(folder, set()).update(texts)
     return found
-
-
-def packs(inventory: Inventory) -> list[str]:
-    """The packs of custom nodes that are installed there, sorted. ComfyUI says it as `python_module`."""
-    modules = (str(entry.get("python_module", "")) for entry in inventory.classes.values())
-    return sorted({module.removeprefix(_PACK).split(".")[0] for module in modules if module.startswith(_PACK)})

@@ -49,15 +49,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """The first device that a server told of in /system_stats; bytes."""
-
-    name: str
-    vram_total: int | None
-    vram_free: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
     """A server with who drives it (a dispatcher's name, empty when nobody does) and what lives there."""
 
@@ -69,22 +60,6 @@ class Seen:
     def state(self) -> Health:
         """The one state that everybody is told."""
         return self.server.shown(len(self.runs))
-
-    @property
-    def device(self) -> Device | None:
-        match self.server.system.get("devices"):
-            case [{"name": str(name), **told}, *_]:
-                return Device(name, _bytes(told.get("vram_total")), _bytes(told.get("vram_free")))
-            case _:
-                return None
-
-    @property
-    def comfyui_version(self) -> str | None:
-        match self.server.system.get("system"):
-            case {"comfyui_version": str(version)}:
-                return version
-            case _:
-                return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +132,3 @@ def _run(one: Mapping[str, Any]) -> Run:
         one["state"],
         dt.datetime.fromisoformat(one["since"]),
     )
-
-
-def _bytes(told: object) -> int | None:
-    return int(told) if isinstance(told, int | float) else None
