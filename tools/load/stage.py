@@ -15,8 +15,9 @@ from atelier.entry.state import database, secrets_of
 from atelier.kit.database import Database
 from tools.bench import processes
 from tools.bench.processes import Started, role
+from tools.chaos.fault_proxy import FaultProxy, fault_proxy
 from tools.load.plan import API_PROCESSES, SERVERS, Plan
-from tools.load.weather import Proxy, Weather, proxied
+from tools.load.weather import Weather
 
 READY_SECONDS = 30.0
 
@@ -44,7 +45,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
             await stack.enter_async_context(processes.server(folder / f"server-{number}", plan.step))
             for number in range(SERVERS)
         ]
-        proxies = [await stack.enter_async_context(proxied(server.url)) for server in servers]
+        proxies = [await stack.enter_async_context(fault_proxy(server.url)) for server in servers]
         product = await _product(stack, settings, plan, proxies)
         await _fleet_is_known(opened, len(servers))
         apis = [started.url for name, started in product.items() if name.startswith("API")]
@@ -64,7 +65,7 @@ async def _keys(opened: Database, settings: Settings, count: int) -> list[str]:
 
 
 async def _product(
-    stack: contextlib.AsyncExitStack, settings: Settings, plan: Plan, proxies: Sequence[Proxy]
+    stack: contextlib.AsyncExitStack, settings: Settings, plan: Plan, proxies: Sequence[FaultProxy]
 ) -> dict[str, Started]:
     state, logs = settings.state_dir, settings.state_dir.parent
     chosen = {"max_queued_per_account": str(plan.queued), "log_level": "warning", "log_format": "json"}
