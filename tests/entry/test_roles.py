@@ -42,6 +42,28 @@ async def test_roles_of_one_database_share_what_one_of_them_is_told(
     assert [server["url"] for server in json.loads(listed.out)] == [simulator_url]
 
 
+async def test_two_dispatchers_keep_each_their_own_servers(
+    terminal: Terminal, database_url: str, simulator_url: str
+) -> None:
+    names = ("red", "blue")
+    running = [
+        await terminal.start(
+            "dispatch", "--comfyui", simulator_url, ATELIER_DATABASE_URL=database_url, ATELIER_DISPATCHER_NAME=name
+        )
+        for name in names
+    ]
+    for dispatcher in running:
+        assert dispatcher.stdout is not None
+        await dispatcher.stdout.readline()
+
+    listed = await terminal.run("servers", "list", "--json", ATELIER_DATABASE_URL=database_url)
+    for dispatcher in running:
+        await stopped(dispatcher)
+
+    address = simulator_url.removeprefix("http://").replace(":", "-")
+    assert [server["id"] for server in json.loads(listed.out)] == [f"blue-{address}", f"red-{address}"]
+
+
 async def test_a_simulated_server_ends_with_its_parent(terminal: Terminal) -> None:
     process = await terminal.start("simulate", "--json", "--with-parent", "--port", "0", stdin=PIPE)
     assert process.stdin is not None

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from atelier.fleet.store import leasing, roster
+from atelier.fleet.store import leasing
 from atelier.kit.database import Tx
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from support.yard import SERVER, Yard, blocked
@@ -87,7 +87,7 @@ async def test_a_dispatcher_that_left_in_good_order_is_no_loss(yard: Yard) -> No
     holder = await yard.dispatcher_with_server()
     claim = await yard.claimed(holder)
     await yard.leave(holder)
-    assert await yard.value("SELECT count(*) FROM dispatchers") == 0
+    assert await yard.value("SELECT count(*) FROM dispatchers WHERE expires_at > clock_timestamp()") == 0
 
     heir = await yard.dispatcher()
 
@@ -149,7 +149,8 @@ async def test_a_server_out_of_use_is_taken_only_while_something_lives_there(yar
     heir = await yard.dispatcher()
     assert await yard.fences(heir) == {SERVER: 2}
     async with yard.database.transaction() as tx:
-        assert await roster.usable(tx) == set()
+        [seat] = await leasing.seats(tx, heir)
+    assert (seat.mine, seat.usable, seat.takes_jobs, seat.works) == (True, False, False, False)
 
     await yard.run("UPDATE attempts SET state = 'ended', outcome = 'failed' WHERE job_id = %s", claim.job_id)
     await yard.beat(heir, -1)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 
 import psycopg
 import structlog
@@ -13,9 +13,12 @@ from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
 from atelier.dispatch.feeder import Feeder
 from atelier.dispatch.pace import SAVE_SECONDS
+from atelier.fleet import sharing
 from atelier.fleet.model import Lease
-from atelier.fleet.store import leasing, roster
+from atelier.fleet.sharing import Plan
+from atelier.fleet.store import leasing
 from atelier.jobs import service as jobs
+from atelier.jobs.model import Cause
 from atelier.jobs.store import claims
 from atelier.kit import clock
 from atelier.kit.database import AWAY, Tx
@@ -26,6 +29,9 @@ LEAVE_SECONDS = 15.0
 
 GIVE_BACK_SECONDS = 2.0
 """A stop waits no longer than this for PostgreSQL; without it the leases run out by themselves."""
+
+HURRY_SECONDS = 0.5
+CALM_SECONDS = 0.1
 
 _log = structlog.get_logger(__name__)
 
@@ -97,47 +103,50 @@ class Dispatcher:
                 sent = clock.monotonic()
                 try:
                     async with asyncio.timeout(self._context.settings.heartbeat):
-                        leases, usable = await self._renew()
+                        leases, plan = await self._renew()
                 except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
                     _log.warning("lease.not_renewed", reason=str(error) or "PostgreSQL does not answer")
                     await asyncio.sleep(self._context.settings.heartbeat / 5)
                 else:
                     self._renewed = sent
-                    self._follow(group, leases, usable)
-                    await self._rest(woken.wait, sent)
+                    self._follow(group, leases, plan.take_jobs)
+                    await self._rest(woken.wait, sent, hurry=bool(plan.leaving))
 
-    async def _rest(self, wait: Callable[[float], Awaitable[bool]], sent: float) -> None:
-        """Until the next beat; a change of the fleet shortens it, but never to a storm."""
-        rest = self._context.settings.heartbeat - (clock.monotonic() - sent)
+    async def _rest(self, wait: Callable[[float], Awaitable[bool]], sent: float, *, hurry: bool) -> None:
+        """Until the next beat; a change of the fleet shortens it, but a hundred changes do not make a storm.
+
+        `hurry`: a server waits to be given away as soon as it is idle.
+        """
+        heartbeat = self._context.settings.heartbeat
+        rest = min(heartbeat, HURRY_SECONDS if hurry else heartbeat) - (clock.monotonic() - sent)
         if rest > 0 and await wait(rest):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(CALM_SECONDS)
 
-    async def _renew(self) -> tuple[list[Lease], set[ServerId]]:
+    async def _renew(self) -> tuple[list[Lease], Plan]:
         me, settings = self._context.me, self._context.settings
         async with self._context.database.transaction() as tx:
             await leasing.beat(tx, me, settings.name, settings.expiry)
-            usable = await roster.usable(tx)
-            wanted = await roster.worth_driving(tx)
-            share = math.ceil(wanted / max(await leasing.dispatchers_alive(tx), 1))
-            held = [lease.server.id for lease in await leasing.leases(tx, me)]
-            surplus = self._surplus(held, usable, share)
-            await leasing.release(tx, me, [server_id for server_id in surplus if not self._busy(server_id)])
-            await leasing.acquire(tx, me, max(share - len(held), 0))
-            return await leasing.leases(tx, me), usable - surplus
-
-    def _surplus(self, held: Sequence[ServerId], usable: set[ServerId], share: int) -> set[ServerId]:
-        """What we hold and should not: servers out of use, or above our share. They get no jobs, then they go."""
-        out_of_use = set(held) - usable
-        rest = sorted(set(held) & usable, key=lambda server_id: (not self._busy(server_id), server_id))
-        return out_of_use | set(rest[share:])
+            seats = await leasing.seats(tx, me)
+            plan = sharing.plan(seats, settings.name, await leasing.names_alive(tx), self._busy)
+            idle = [server_id for server_id in plan.leaving if not self._busy(server_id)]
+            await leasing.release(tx, me, idle)
+            for among, most in plan.wanted:
+                await leasing.acquire(tx, me, most, among)
+            leases = await leasing.leases(tx, me)
+        if idle:
+            self._context.wakeups.publish("fleet")  # others take them now, not with their next beat
+        return leases, plan
 
     def _busy(self, server_id: ServerId) -> bool:
         driver = self._drivers.get(server_id)
         return driver is not None and bool(driver.jobs())
 
-    def _follow(self, group: asyncio.TaskGroup, leases: Collection[Lease], usable: set[ServerId]) -> None:
-        """Make the drivers be exactly the leases that we hold."""
-        wanted = {lease.server.id: lease for lease in leases}
+    def _follow(self, group: asyncio.TaskGroup, leases: Collection[Lease], usable: Collection[ServerId]) -> None:
+        """Make the drivers be exactly the leases that we hold on servers that we can reach."""
+        orphans = [lease for lease in leases if not self._reaches(lease)]
+        if orphans:
+            group.create_task(self._end_orphans(orphans))
+        wanted = {lease.server.id: lease for lease in leases if self._reaches(lease)}
         for server_id, driver in list(self._drivers.items()):
             if not _same(driver.lease, wanted.get(server_id)):
                 self._drop(server_id)
@@ -146,6 +155,25 @@ class Dispatcher:
                 self._drive(group, lease)
             if server_id in self._drivers:
                 self._drivers[server_id].usable = server_id in usable
+                self._drivers[server_id].told(lease.server)
+
+    def _reaches(self, lease: Lease) -> bool:
+        return lease.server.only_dispatcher in {"", self._context.settings.name}
+
+    async def _end_orphans(self, leases: Collection[Lease]) -> None:
+        """What lives on servers that only a lost dispatcher could reach waits again; nobody asks those servers."""
+        for lease in leases:
+            told = {"while": "its dispatcher was away", "dispatcher": lease.server.only_dispatcher}
+            try:
+                async with self._context.database.transaction() as tx:
+                    for claim in await claims.live(tx, lease.server.id, lease.fence):
+                        await jobs.finish_retriable(tx, claim, Cause.SERVER_LOST, was_running=False, evidence=told)
+                    await leasing.release(tx, self._context.me, [lease.server.id])
+            except (psycopg.Error, OSError) as error:  # the lease stays ours: the next beat finds it again
+                _log.info("orphans.not_ended", server=lease.server.id, reason=str(error))
+            else:
+                _log.warning("orphans.ended", server=lease.server.id, dispatcher=lease.server.only_dispatcher)
+        self._context.wakeups.publish("queue")
 
     def _drive(self, group: asyncio.TaskGroup, lease: Lease) -> None:
         try:

@@ -74,15 +74,33 @@ def storage_of(settings: Settings) -> Storage:
 async def register_servers(ground: Foundation, simulated: list[fleet.Named]) -> list[ServerId]:
     """The servers that the settings name and those simulated now are in the fleet; former ones are not.
 
-    Gives the ids of the simulated ones.
+    Every dispatcher may drive them. Gives the ids of the simulated ones.
     """
-    settings = ground.settings
-    named = [fleet.Named(url, settings.headers_for(url, fleet.id_from_url(url))) for url in settings.comfyui_urls]
     async with ground.database.transaction() as tx:
         ids = await fleet.follow_setting(tx, simulated, Origin.SIMULATED)
-        await fleet.follow_setting(tx, named, Origin.SETTING)
+        await fleet.follow_setting(tx, _named(ground.settings), Origin.SETTING)
     ground.wakeups.publish("fleet")
     return ids
+
+
+async def register_private_servers(ground: Foundation) -> None:
+    """The servers that the settings name are in the fleet, for the dispatcher of this name alone.
+
+    They replace those that it named before, and nobody else's. Who names none keeps what is registered.
+    """
+    owner = dispatcher_name(ground.settings)
+    named = _named(ground.settings, owner)
+    if named:
+        async with ground.database.transaction() as tx:
+            await fleet.follow_setting(tx, named, Origin.SETTING, owner)
+        ground.wakeups.publish("fleet")
+
+
+def _named(settings: Settings, owner: str = "") -> list[fleet.Named]:
+    return [
+        fleet.Named(url, settings.headers_for(url, fleet.id_from_url(url), fleet.id_from_url(url, owner)))
+        for url in settings.comfyui_urls
+    ]
 
 
 @contextlib.asynccontextmanager
@@ -156,9 +174,14 @@ async def dispatch(ground: Foundation, *, ending: Collection[ServerId] = ()) -> 
             await dispatcher.leave(ending)
 
 
+def dispatcher_name(settings: Settings) -> str:
+    """What this process's dispatcher is called; servers that it alone can reach belong to the name."""
+    return settings.dispatcher_name or socket.gethostname()
+
+
 def dispatch_settings(settings: Settings) -> DispatchSettings:
     return DispatchSettings(
-        name=settings.dispatcher_name or socket.gethostname(),
+        name=dispatcher_name(settings),
         heartbeat=settings.lease_heartbeat,
         expiry=settings.lease_expiry,
         hold=settings.lease_hold,

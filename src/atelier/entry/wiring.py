@@ -12,7 +12,14 @@ from atelier.entry.alone import alone
 from atelier.entry.first_key import first_key
 from atelier.entry.listening import listen, url_of
 from atelier.entry.reachable import reach_servers
-from atelier.entry.roles import Foundation, api, dispatch, foundation, register_servers
+from atelier.entry.roles import (
+    Foundation,
+    api,
+    dispatch,
+    foundation,
+    register_private_servers,
+    register_servers,
+)
 from atelier.entry.settings import Settings
 from atelier.entry.simulators import simulated
 from atelier.entry.state import Announce, database, secrets_of
@@ -77,11 +84,10 @@ async def serving(settings: Settings, *, announce: Announce) -> AsyncGenerator[s
 
 @contextlib.asynccontextmanager
 async def dispatching(settings: Settings, *, announce: Announce) -> AsyncGenerator[None]:
-    """A dispatcher alone; servers that the settings name are registered."""
+    """A dispatcher alone; servers that the settings name are registered, for nobody else to drive."""
     async with contextlib.AsyncExitStack() as stack:
         ground = await _ground(stack, settings, announce)
-        if settings.comfyui_urls:
-            await register_servers(ground, [])
+        await register_private_servers(ground)
         await stack.enter_async_context(dispatch(ground))
         yield
 

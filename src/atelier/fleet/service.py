@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from blake3 import blake3
 from psycopg.errors import UniqueViolation
 from yarl import URL
 
@@ -18,6 +19,7 @@ from atelier.kit.ids import ServerId
 Changes = Mapping[str, Any]
 """Values of a server, by `operating.FIELDS`; what is absent stays, a limit of None is the setting's."""
 
+LONGEST_ID = 63
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 
@@ -70,12 +72,18 @@ def _check_headers(headers: Mapping[str, str]) -> None:
             raise InvalidServer(f"The header {name[:60]!r} cannot be sent: its name or value has odd characters.")
 
 
-def id_from_url(url: str) -> ServerId:
-    """A readable id for a server that nobody named: its host and port."""
+def id_from_url(url: str, owner: str = "") -> ServerId:
+    """A readable id for a server that nobody named: its host and port, behind the name of who alone can reach it.
+
+    Many machines may call their own server 127.0.0.1:8188. One that is too long ends in a part of its hash.
+    """
     parts = urlsplit(url)
     port = f"-{parts.port}" if parts.port else ""
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{parts.hostname}{port}{parts.path}")
-    return ServerId(name.lstrip("-._")[:63].rstrip("-"))
+    whole = f"{owner}-{parts.hostname}{port}{parts.path}" if owner else f"{parts.hostname}{port}{parts.path}"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", whole).lstrip("-._")
+    if owner and len(name) > LONGEST_ID:
+        name = f"{name[: LONGEST_ID - 9]}-{blake3(whole.encode()).hexdigest()[:8]}"
+    return ServerId(name[:LONGEST_ID].rstrip("-"))
 
 
 async def add(
@@ -86,27 +94,35 @@ async def add(
     headers: Mapping[str, str] | None = None,
     origin: Origin = Origin.ADDED,
     terms: Changes | None = None,
+    owner: str = "",
 ) -> ServerId:
     """Register a server, or change the one of this id. Wake `fleet` after the commit. Gives its id.
 
-    `terms`: what else is said of it, as for `change`.
+    `terms`: what else is said of it, as for `change`. `owner`: the name of the dispatcher that alone can reach it.
     """
     url = normal_url(url)
     _check_headers(headers or {})
-    chosen = ServerId(server_id) if server_id else id_from_url(url)
+    chosen = ServerId(server_id) if server_id else id_from_url(url, owner)
     if not _ID.fullmatch(chosen):
         raise InvalidServer(f"{chosen!r} cannot be a server's id; use letters, digits, dots, dashes (63 at most).")
-    same = await roster.by_url(tx, url)
+    same = await _known(tx, url, owner)
     if same is not None and same.id != chosen:
         if server_id is not None and same.enabled and origin is Origin.ADDED:
             raise ServerExists(f"{url} is registered already, as {same.id}.")
         chosen = same.id
-    await roster.put(tx, chosen, url, headers or {}, origin)
+    await roster.put(tx, chosen, url, headers or {}, origin, owner=owner)
     if terms:
         await operating.change(tx, chosen, terms)
     if origin is Origin.ADDED:
         await operating.note(tx, chosen, "add", {"url": url, **(terms or {})})
     return chosen
+
+
+async def _known(tx: Tx, url: str, owner: str) -> Server | None:
+    """The server of this address for who can reach it; one that a setting shared becomes its owner's."""
+    same = await roster.by_url(tx, url, owner)
+    shared = await roster.by_url(tx, url) if owner and same is None else None
+    return shared if shared is not None and shared.origin is Origin.SETTING else same
 
 
 async def change(tx: Tx, server_id: ServerId, to: Changes) -> operating.Seen:
@@ -162,10 +178,16 @@ class Named:
     id: str = ""
 
 
-async def follow_setting(tx: Tx, named: Sequence[Named], origin: Origin) -> list[ServerId]:
-    """Make the servers of this origin be exactly those named. Wake `fleet` after the commit. Gives their ids."""
-    await roster.remove_others(tx, origin, [])
-    return [await add(tx, one.url, server_id=one.id or None, headers=one.headers, origin=origin) for one in named]
+async def follow_setting(tx: Tx, named: Sequence[Named], origin: Origin, owner: str = "") -> list[ServerId]:
+    """Make the servers of this origin be exactly those named. Wake `fleet` after the commit. Gives their ids.
+
+    `owner`: only those that the dispatcher of this name alone can reach; the others stay as they are.
+    """
+    await roster.remove_others(tx, origin, [], owner)
+    return [
+        await add(tx, one.url, server_id=one.id or None, headers=one.headers, origin=origin, owner=owner)
+        for one in named
+    ]
 
 
 async def remove(tx: Tx, server_id: ServerId) -> None:

@@ -3,19 +3,41 @@
 from collections.abc import Collection
 
 from atelier.fleet.model import Lease
+from atelier.fleet.sharing import OWNER_GONE_SECONDS, Seat
 from atelier.fleet.store.roster import COLUMNS, server
 from atelier.kit.database import Tx
 from atelier.kit.ids import DispatcherId, ServerId
 
-_FREE = """
+_LIVES = "EXISTS (SELECT 1 FROM attempts a WHERE a.server_id = l.server_id AND a.state <> 'ended')"
+
+# A private server is its owner's. Another may have it only to end what lives there, when the owner is long away.
+_REACHABLE = "s.only_dispatcher IN ('', (SELECT name FROM dispatchers WHERE id = %(me)s))"
+_ORPHANED = f"""({_LIVES} AND NOT EXISTS (
+    SELECT 1 FROM dispatchers o WHERE o.name = s.only_dispatcher
+    AND o.expires_at > clock_timestamp() - make_interval(secs => %(gone)s)))"""  # noqa: S608 - fixed parts
+
+_SEATS = f"""
+SELECT s.id, s.only_dispatcher, s.enabled AND s.removed_at IS NULL,
+       s.enabled AND s.removed_at IS NULL AND NOT s.drain,
+       s.enabled AND s.removed_at IS NULL AND NOT s.drain AND s.health NOT IN ('offline', 'quarantined'),
+       l.dispatcher_id IS NOT DISTINCT FROM %(me)s,
+       d.id IS NULL OR d.expires_at < clock_timestamp(),
+       NOT {_REACHABLE} AND {_ORPHANED}
+FROM leases l JOIN servers s ON s.id = l.server_id LEFT JOIN dispatchers d ON d.id = l.dispatcher_id
+WHERE (s.enabled AND s.removed_at IS NULL) OR l.dispatcher_id = %(me)s OR {_LIVES}
+ORDER BY s.id
+"""  # noqa: S608 - fixed parts
+
+_FREE = f"""
 SELECT l.server_id FROM leases l JOIN servers s ON s.id = l.server_id
 LEFT JOIN dispatchers d ON d.id = l.dispatcher_id
 WHERE l.dispatcher_id IS DISTINCT FROM %(me)s
-  AND ((s.enabled AND s.removed_at IS NULL)
-       OR EXISTS (SELECT 1 FROM attempts a WHERE a.server_id = l.server_id AND a.state <> 'ended'))
+  AND (%(among)s::text[] IS NULL OR l.server_id = ANY(%(among)s::text[]))
+  AND ((s.enabled AND s.removed_at IS NULL) OR {_LIVES})
   AND (d.id IS NULL OR d.expires_at < clock_timestamp())
+  AND ({_REACHABLE} OR {_ORPHANED})
 ORDER BY l.server_id LIMIT %(most)s FOR UPDATE OF l SKIP LOCKED
-"""
+"""  # noqa: S608 - fixed parts
 
 # Judged anew under the lock: what was free when _FREE looked may have been taken, or renewed, before it locked. A
 # holder that renews at this moment has its row locked, and is not dead.
@@ -67,13 +89,28 @@ async def dispatchers_alive(tx: Tx) -> int:
     return int(row[0]) if row else 0
 
 
-async def acquire(tx: Tx, me: DispatcherId, most: int) -> None:
+async def names_alive(tx: Tx) -> list[str]:
+    """The names of the dispatchers that live; two may have the same."""
+    rows = await tx.execute("SELECT name FROM dispatchers WHERE expires_at > clock_timestamp()")
+    return [row[0] for row in await rows.fetchall()]
+
+
+async def seats(tx: Tx, me: DispatcherId) -> list[Seat]:
+    """Every server that somebody should hold, or that we hold, as we see it; by id."""
+    rows = await tx.execute(_SEATS, {"me": me, "gone": OWNER_GONE_SECONDS})
+    return [Seat(*row) for row in await rows.fetchall()]
+
+
+async def acquire(tx: Tx, me: DispatcherId, most: int, among: Collection[ServerId] | None = None) -> None:
     """Take over at most `most` servers that nobody alive holds: a new fence on the lease and on its live attempts.
+
+    `among` these, where they are given. Those that we cannot reach are taken only to end what lives there.
 
     The last statement sees every attempt that a claim under the old fence wrote, because a claim holds the lease's
     row FOR SHARE until it commits and this statement starts after the lease is ours.
     """
-    rows = await tx.execute(_FREE, {"me": me, "most": most})
+    named = None if among is None else list(among)
+    rows = await tx.execute(_FREE, {"me": me, "most": most, "among": named, "gone": OWNER_GONE_SECONDS})
     free = [server_id for (server_id,) in await rows.fetchall()]
     if not free:
         return
@@ -104,9 +141,11 @@ async def release(tx: Tx, me: DispatcherId, server_ids: Collection[ServerId]) ->
 
 
 async def leave(tx: Tx, me: DispatcherId) -> None:
-    """Give everything back: this dispatcher is gone, in good order."""
+    """Give everything back: this dispatcher is gone, in good order. Since when is kept for an hour."""
     await tx.execute("UPDATE leases SET dispatcher_id = NULL WHERE dispatcher_id = %s", (me,))
-    await tx.execute("DELETE FROM dispatchers WHERE id = %s", (me,))
+    await tx.execute(
+        "UPDATE dispatchers SET expires_at = least(expires_at, clock_timestamp()) WHERE id = %s", (me,)
+    )
 
 
 async def forget_dispatchers(tx: Tx) -> None:

@@ -13,9 +13,13 @@ COLUMNS = """s.id, s.url, s.headers, s.enabled, s.origin, s.health, s.health_rea
     s.inventory_digest, s.system, s.drain, s.share, s.max_per_minute, s.run_timeout, s.only_dispatcher,
     s.quarantined_at, s.quarantine_reason, s.probe_asked_at, s.warm, s.stay_until"""
 
+# Who changes a server at run time does not change who can reach it.
 _PUT = """
-INSERT INTO servers (id, url, headers, origin) VALUES (%(id)s, %(url)s, %(headers)s, %(origin)s)
+INSERT INTO servers (id, url, headers, origin, only_dispatcher)
+VALUES (%(id)s, %(url)s, %(headers)s, %(origin)s, %(owner)s)
 ON CONFLICT (id) DO UPDATE SET url = excluded.url, headers = excluded.headers, origin = excluded.origin,
+    only_dispatcher = CASE WHEN excluded.origin = 'added' AND servers.removed_at IS NULL
+                           THEN servers.only_dispatcher ELSE excluded.only_dispatcher END,
     removed_at = NULL
 """
 
@@ -57,9 +61,12 @@ RETURNING server_id
 """
 
 
-async def put(tx: Tx, server_id: ServerId, url: str, headers: Mapping[str, str], origin: Origin) -> None:
-    """Add a server, or give a known one its new address and headers."""
-    await tx.execute(_PUT, {"id": server_id, "url": url, "headers": Jsonb(dict(headers)), "origin": origin})
+async def put(
+    tx: Tx, server_id: ServerId, url: str, headers: Mapping[str, str], origin: Origin, *, owner: str = ""
+) -> None:
+    """Add a server, or give a known one its new address and headers. `owner`: who alone can reach it."""
+    values = {"id": server_id, "url": url, "headers": Jsonb(dict(headers)), "origin": origin, "owner": owner}
+    await tx.execute(_PUT, values)
     await tx.execute("INSERT INTO leases (server_id) VALUES (%s) ON CONFLICT DO NOTHING", (server_id,))
 
 
@@ -69,8 +76,12 @@ async def servers(tx: Tx) -> list[Server]:
     return [server(row) for row in await rows.fetchall()]
 
 
-async def by_url(tx: Tx, url: str) -> Server | None:
-    rows = await tx.execute(f"SELECT {COLUMNS} FROM servers s WHERE url = %s AND removed_at IS NULL", (url,))  # noqa: S608
+async def by_url(tx: Tx, url: str, owner: str = "") -> Server | None:
+    """The server of this address among those that everybody can reach, or only `owner`."""
+    rows = await tx.execute(
+        f"SELECT {COLUMNS} FROM servers s WHERE url = %s AND only_dispatcher = %s AND removed_at IS NULL",  # noqa: S608 - fixed columns
+        (url, owner),
+    )
     row = await rows.fetchone()
     return server(row) if row else None
 
@@ -83,11 +94,12 @@ async def remove(tx: Tx, server_id: ServerId) -> bool:
     return rows.rowcount == 1
 
 
-async def remove_others(tx: Tx, origin: Origin, keep: Collection[ServerId]) -> None:
-    """Servers that a setting named before and does not name now are removed."""
+async def remove_others(tx: Tx, origin: Origin, keep: Collection[ServerId], owner: str = "") -> None:
+    """Servers that a setting (that of `owner`) named before and does not name now are removed."""
     await tx.execute(
-        "UPDATE servers SET removed_at = now() WHERE origin = %s AND removed_at IS NULL AND NOT id = ANY(%s)",
-        (origin, list(keep)),
+        """UPDATE servers SET removed_at = now()
+           WHERE origin = %s AND only_dispatcher = %s AND removed_at IS NULL AND NOT id = ANY(%s)""",
+        (origin, owner, list(keep)),
     )
 
 
