@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from atelier.dialects import files, health, servers
+from atelier.dialects import dead_letters, files, health, jobs_v1, servers
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.openapi import document
 from atelier.dialects.problems import ErrorEnvelope, envelope
@@ -19,15 +19,17 @@ from atelier.kit.http.request_ids import RequestIds
 
 REQUEST_ID_HEADERS = ("X-Request-Id", "X-Comfy-Request-Id")
 
+BODY_MODELS = (servers.NewServer, servers.ServerChange, jobs_v1.Priority, dead_letters.Chosen)
+
+ROUTERS = (jobs_v1.router, health.router, files.router, servers.router, dead_letters.router)
+
 
 class Application(FastAPI):
     """FastAPI with a document that is true."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = document(
-                self, [ErrorEnvelope, servers.NewServer, servers.ServerChange, *comfy_v2_api.BODY_MODELS]
-            )
+            self.openapi_schema = document(self, [ErrorEnvelope, *BODY_MODELS, *comfy_v2_api.BODY_MODELS])
         return self.openapi_schema
 
 
@@ -51,6 +53,5 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     handle_refusals(app, envelopes)
     # Routes of an included router are matched anew through each router above them: a tenth of a poll's time.
-    plain = (health.router, files.router, servers.router)
-    app.router.routes.extend((*comfy_v2_api.ROUTES, *(route for router in plain for route in router.routes)))
+    app.router.routes.extend((*comfy_v2_api.ROUTES, *(route for router in ROUTERS for route in router.routes)))
     return app

@@ -1,0 +1,202 @@
+"""Jobs of every dialect, with why and how: attempts, reason, place; again, no more, sooner.
+
+A member sees its account's jobs, an admin everybody's; a foreign id is simply not found.
+"""
+
+import re
+from typing import Annotated, Any
+
+from blake3 import blake3
+from fastapi import APIRouter, Path
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from atelier.accounts.model import Role
+from atelier.dialects import asked, jobs_v1_wire
+from atelier.dialects.auth import Call, Known, require_admin
+from atelier.dialects.openapi import answer, json_body, refusals
+from atelier.dialects.problems import ErrorEnvelope
+from atelier.intake import again
+from atelier.jobs import details
+from atelier.jobs import service as jobs
+from atelier.jobs.model import IdempotencyKey, Job, JobState
+from atelier.kit.database import Tx
+from atelier.kit.http.answers import json_response
+from atelier.kit.ids import AccountId, JobId, parse_uuid
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"])
+
+JobIdText = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
+
+_SHOWN = sorted({str(state.shown) for state in JobState})
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+_LISTING: dict[str, Any] = {
+    "parameters": [
+        asked.LIMIT,
+        {"name": "cursor", "in": "query", "schema": {"type": "string", "pattern": "^[0-9a-f-]{0,36}$"}},
+        {
+            "name": "state",
+            "in": "query",
+            "description": "Shown states, with commas between them.",
+            "schema": {"type": "array", "items": {"enum": _SHOWN}, "minItems": 1},
+            "style": "form",
+            "explode": False,
+        },
+        {
+            "name": "account",
+            "in": "query",
+            "description": "`all`: the jobs of all accounts, for admins.",
+            "schema": {"type": "string", "enum": ["all", "mine"], "default": "mine"},
+        },
+    ]
+}
+
+_RETRY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Single use within 24 hours: a second retry under the same key is refused.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        }
+    ]
+}
+
+
+class Priority(asked.Closed):
+    """10 runs first, 5 is usual. A wish above the key's highest class is lowered to it, and the answer says so."""
+
+    priority: int = Field(ge=1, le=10)
+
+
+@router.get(
+    "/jobs",
+    responses=answer(200, jobs_v1_wire.AllJobs) | refusals(ErrorEnvelope, 400, 403),
+    openapi_extra=_LISTING,
+)
+async def list_all_jobs(request: Request, call: Known) -> Response:
+    """Jobs of all dialects, newest first."""
+    query = request.query_params
+    limit, states = asked.limit(query.get("limit")), _states(query.get("state"))
+    everybody = _everybody(call, query.get("account", "mine"))
+    async with call.services.database.autocommit() as tx:
+        if everybody:
+            found, cursor = await details.newest(tx, limit=limit, cursor=query.get("cursor"), states=states)
+        else:
+            page = await jobs.listing(
+                tx, call.caller.account_id, limit=limit, cursor=query.get("cursor"), states=states
+            )
+            found, cursor = list(page.jobs), page.next_cursor
+        listed = [jobs_v1_wire.listed(job, await call.services.outlook.of(tx, job)) for job in found]
+    return json_response({"jobs": listed, "next_cursor": cursor})
+
+
+@router.get("/jobs/{job_id}", responses=answer(200, jobs_v1_wire.JobDetails) | refusals(ErrorEnvelope, 404))
+async def get_job_details(job_id: JobIdText, call: Known) -> Response:
+    """One job with its attempts and what they left behind, why it waits, its place, and when it will begin."""
+    async with call.services.database.autocommit() as tx:
+        body = await _spelled(tx, call, await _owner(tx, call, job_id), _id(job_id))
+    return json_response(body)
+
+
+@router.patch(
+    "/jobs/{job_id}",
+    responses=answer(200, jobs_v1_wire.JobDetails) | refusals(ErrorEnvelope, 400, 404, 409, 413, 422),
+    openapi_extra=json_body(Priority),
+)
+async def change_job(job_id: JobIdText, request: Request, call: Known) -> Response:
+    """Give a waiting job another priority class: up to the key's highest, an admin's key up to 10."""
+    wish = (await asked.read(request, Priority)).priority
+    ceiling = 10 if call.caller.role is Role.ADMIN else call.caller.max_priority
+    async with call.services.database.transaction() as tx:
+        job = await _job(tx, call, job_id)
+        await details.set_priority(tx, job, wish, ceiling)
+        body = await _spelled(tx, call, job.account_id, job.id)
+    call.services.wakeups.publish("queue")
+    return json_response(body)
+
+
+@router.post(
+    "/jobs/{job_id}/cancel", responses=answer(200, jobs_v1_wire.JobDetails) | refusals(ErrorEnvelope, 404)
+)
+async def cancel_any_job(job_id: JobIdText, call: Known) -> Response:
+    """Ask for its end. Asking again changes nothing; a finished job stays as it is."""
+    async with call.services.database.transaction() as tx:
+        job = await jobs.cancel(tx, await _owner(tx, call, job_id), _id(job_id))
+        body = await _spelled(tx, call, job.account_id, job.id)
+    for topic in (f"job:{job.id}", "cancel"):
+        call.services.wakeups.publish(topic)
+    return json_response(body)
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=201,
+    responses=answer(201, jobs_v1_wire.JobDetails) | refusals(ErrorEnvelope, 400, 402, 404, 409, 413, 422, 429),
+    openapi_extra=_RETRY,
+)
+async def retry_job(job_id: JobIdText, request: Request, call: Known) -> Response:
+    """A new job of the same graph, inputs and labels, for one that ended; `retry_of` names the old one.
+
+    Keys of partner nodes are forgotten when a job ends: submit anew what needs one.
+    """
+    key = _idempotency(request.headers.get("idempotency-key"), job_id)
+    async with call.services.database.autocommit() as tx:
+        owner = await _owner(tx, call, job_id)
+    job = await again.retry(call.services.intake, call.caller, owner, _id(job_id), key)
+    async with call.services.database.autocommit() as tx:
+        body = await _spelled(tx, call, owner, job.id)
+    return json_response(body, 201, {"Location": f"{call.base}/api/v1/jobs/{job.id}"})
+
+
+async def _owner(tx: Tx, call: Call, job_id: str) -> AccountId:
+    """Whose job the caller may ask for. Raises JobNotFound."""
+    if call.caller.role is Role.ADMIN:
+        return await details.owner(tx, _id(job_id))
+    return call.caller.account_id
+
+
+async def _job(tx: Tx, call: Call, job_id: str) -> Job:
+    return await jobs.read(tx, await _owner(tx, call, job_id), _id(job_id))
+
+
+async def _spelled(tx: Tx, call: Call, owner: AccountId, job_id: JobId) -> dict[str, Any]:
+    whole = await details.whole(tx, owner, job_id)
+    prospect = await call.services.outlook.of(tx, whole.job)
+    is_admin = call.caller.role is Role.ADMIN
+    return jobs_v1_wire.detailed(whole, prospect, call, with_addresses=is_admin)
+
+
+def _everybody(call: Call, account: str) -> bool:
+    """Raises Forbidden, InvalidQuery."""
+    if account not in {"all", "mine"}:
+        raise asked.InvalidQuery("account is 'mine' or, for admins, 'all'.")
+    if account == "all":
+        require_admin(call)
+    return account == "all"
+
+
+def _states(text: str | None) -> tuple[JobState, ...]:
+    """The stored states behind the shown ones. Raises InvalidQuery."""
+    wanted = set(text.split(",")) if text is not None else set[str]()
+    if unknown := wanted - set(_SHOWN):
+        raise asked.InvalidQuery(f"There is no state {min(unknown)[:40]!r}.", details={"known": _SHOWN})
+    return tuple(state for state in JobState if str(state.shown) in wanted)
+
+
+def _idempotency(header: str | None, job_id: str) -> IdempotencyKey | None:
+    if header is None:
+        return None
+    if not _KEY.fullmatch(header):
+        raise asked.InvalidQuery("Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return IdempotencyKey(header, blake3(f"retry {job_id}".encode()).digest())
+
+
+def _id(text: str) -> JobId:
+    """Raises JobNotFound for what cannot be an id of ours."""
+    value = parse_uuid(text)
+    if value is None:
+        raise jobs.JobNotFound("There is no such job: its id is not a UUID in lower case.")
+    return JobId(value)
