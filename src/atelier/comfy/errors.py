@@ -1,9 +1,11 @@
 """What went wrong with ONE ComfyUI server, sorted once, by what to do next."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from atelier.comfy.catalog import as_list, as_object
 
 BODY_START = 500
 """How many characters of an unexpected reply are kept to be shown to an operator."""
@@ -37,6 +39,26 @@ class Rejected(ComfyError):  # noqa: N818 - the server's answer to a graph
         self.error = dict(error)
         self.node_errors = dict(node_errors)
 
+    @property
+    def names_what_is_not_there(self) -> bool:
+        """A node class or a file that this server does not have; perhaps it had it when it was asked last.
+
+        0.3.64 calls an unknown class `invalid_prompt`, servers of 2026 `missing_node_type`.
+        """
+        unknown_class = self.error.get("type") in {"invalid_prompt", "missing_node_type"}
+        return unknown_class or any(error.get("type") == "value_not_in_list" for error in self._errors())
+
+    @property
+    def missing_file(self) -> str:
+        """What the server says of an input file that it cannot open (behaviour 29); empty when it says no such."""
+        failed = (error for error in self._errors() if error.get("type") == "custom_validation_failed")
+        return next((str(error.get("details", "")) for error in failed), "")
+
+    def _errors(self) -> Iterator[Mapping[str, Any]]:
+        for node in self.node_errors.values():
+            listed = as_list((as_object(node) or {}).get("errors")) or []
+            yield from (error for error in map(as_object, listed) if error)
+
 
 class Unexpected(ComfyError):  # noqa: N818 - the reply, not an error of ours
     """A reply that should not be. After POST /prompt the prompt may be enqueued all the same (seen: 500)."""
@@ -57,6 +79,7 @@ class FailureKind(enum.Enum):
     FAILED_NODE = "failed_node"
     OUT_OF_MEMORY = "out_of_memory"
     CUDA_FAULT = "cuda_fault"
+    DISK_FULL = "disk_full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +105,7 @@ _MEMORY_WORDS = (
     "hip_error_out_of_memory",
     "not enough gpu video memory",
 )
+_DISK_WORDS = ("[errno 28]", "no space left on device", "disk quota exceeded")
 _CUDA_WORDS = (
     "cuda error",
     "hip error",
@@ -99,8 +123,8 @@ _CUDA_WORDS = (
 def sort_failure(execution_error_data: Mapping[str, Any]) -> Failure:
     """Sort the data of an execution_error (wire contract 7.5) by what it means for the server.
 
-    Memory comes first, because torch words it "CUDA error: out of memory" too; a fault of CUDA itself poisons
-    the server's process, so that the server must be restarted and other jobs keep away from it.
+    Memory comes first, because torch words it "CUDA error: out of memory" too; on a full disk no job
+    can save. A fault of CUDA itself poisons the server's process: it must be restarted, and other jobs keep away.
     """
     exception_type = _text(execution_error_data.get("exception_type"))
     message = _text(execution_error_data.get("exception_message"))
@@ -116,6 +140,8 @@ def sort_failure(execution_error_data: Mapping[str, Any]) -> Failure:
 def _kind(exception_type: str, message: str) -> FailureKind:
     if exception_type.endswith(_MEMORY_TYPES) or any(word in message for word in _MEMORY_WORDS):
         return FailureKind.OUT_OF_MEMORY
+    if any(word in message for word in _DISK_WORDS):
+        return FailureKind.DISK_FULL
     if any(word in message for word in _CUDA_WORDS):
         return FailureKind.CUDA_FAULT
     return FailureKind.FAILED_NODE

@@ -12,14 +12,17 @@ from atelier.comfy import messages as m
 from atelier.comfy.client import ComfyClient, HistoryEntry, Success
 from atelier.comfy.errors import Rejected
 from atelier.comfy.socket import ComfySocket, Connected, Disconnected, Event, Refused
-from atelier.dispatch.attempt import Attempt, End
+from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
 from atelier.dispatch.ending import Ending
+from atelier.dispatch.ends import End
 from atelier.dispatch.placing import Placer
 from atelier.dispatch.pulse import Pulse
+from atelier.dispatch.quarantine import Quarantine, Ward
+from atelier.dispatch.stale import lacks
 from atelier.dispatch.strays import Strays
 from atelier.fleet import prefetch
-from atelier.fleet.model import Lease, Slot, SlotKind
+from atelier.fleet.model import Lease, Server, Slot, SlotKind
 from atelier.jobs import service as jobs
 from atelier.jobs.model import Claim
 from atelier.jobs.store import attempts, claims
@@ -54,6 +57,7 @@ class Driver:
     def __init__(self, context: Context, lease: Lease, feed: Feed) -> None:
         server = lease.server
         self.lease = lease
+        self.server = server
         self.server_id = server.id
         self.settings = context.settings
         self.telemetry = context.telemetry
@@ -64,7 +68,12 @@ class Driver:
         self.placer = Placer(context.database, context.storage, self.client)
         self.usable = True
         self.epoch = 0
-        self.pulse = Pulse(context, server.id, self.client, feed.changed, self._server_is_back)
+        self.heard_at = float("-inf")
+        ward = Ward(lambda: self.pulse.inventory, lambda: not self._on_server, self._evict, self._server_is_back)
+        self.quarantine = Quarantine(context, lease, self.client, ward)
+        self.pulse = Pulse(
+            context, server.id, self.client, self.quarantine, feed.changed, recovered=self._server_is_back
+        )
         self._context = context
         self._feed = feed
         self._socket = ComfySocket(context.http, server.url, client_id=self.client_id, headers=server.headers)
@@ -84,6 +93,7 @@ class Driver:
                 for part in (
                     self._socket.listen(self._hear),
                     self.pulse.run(),
+                    self.quarantine.run(),
                     self._strays.run(self._attempts.keys),
                     self._adopt_missed(),
                 ):
@@ -99,11 +109,19 @@ class Driver:
             self._group = None
             raise
 
+    def told(self, server: Server) -> None:
+        """The server's row as it is now."""
+        self.server = server
+        self.quarantine.told(server)
+
     # What it offers and takes ------------------------------------------------------------------
 
     def offer(self) -> Slot | None:
         """The slot that is free now, if any."""
-        if not (self._group and self.usable and self.pulse.ready) or self._busy_collecting():
+        if (
+            not (self._group and self.usable and self.server.takes_jobs and self.pulse.ready)
+            or self._busy_collecting()
+        ):
             return None
         if not self._on_server:
             return Slot(self.server_id, self.lease.fence, SlotKind.IDLE)
@@ -170,6 +188,9 @@ class Driver:
     def well(self) -> None:
         self.pulse.well()
 
+    async def lacks(self, requirement_id: int) -> bool:
+        return await lacks(self._context.database, self.pulse, requirement_id)
+
     def started(self, attempt: Attempt) -> None:
         """Written down a moment later, while nobody waits; a run that succeeds before tells both at its end."""
         loop = asyncio.get_running_loop()
@@ -219,6 +240,8 @@ class Driver:
         self._attempts[attempt.prompt_id] = attempt
         attempt.behind = self._on_server[-1] if self._on_server else None
         self._on_server.append(attempt)
+        if self.quarantine.on:
+            attempt.evict(self.quarantine.reason)
         self._group.create_task(self._live(attempt))
 
     async def _live(self, attempt: Attempt) -> None:
@@ -227,10 +250,11 @@ class Driver:
             end = await attempt.run()
             self._leave_server(attempt)
             await self._settle_start(attempt, end)
+            if isinstance(end, HistoryEntry):
+                self.pulse.remember(attempt.prompt_id)
             await self._ending.finish(attempt, end)
             if isinstance(end, Rejected):
                 self.placer.forget()
-                self.pulse.refresh_soon()
         except Exception as error:  # noqa: BLE001 - a bug in one job must not take the others along
             _log.exception("attempt.crashed", job=str(attempt.claim.job_id))
             await self._ending.crashed(attempt.claim, error)
@@ -291,8 +315,10 @@ class Driver:
                 self.pulse.unheard()
                 self._look_everywhere()
             case m.Status(queue_remaining=remaining):
+                self.heard_at = clock.monotonic()
                 self._strays.counted(remaining, len(self._on_server))
             case _:
+                self.heard_at = clock.monotonic()
                 self._route(event)
 
     def _route(self, message: m.Message) -> None:
@@ -313,6 +339,11 @@ class Driver:
         self.placer.forget()
         self._strays.look_now()
         self._look_everywhere()
+        self._feed.changed()
+
+    def _evict(self, reason: str) -> None:
+        for attempt in list(self._on_server):
+            attempt.evict(reason)
 
 
 def _succeeded(end: End | None) -> bool:

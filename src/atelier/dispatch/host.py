@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Protocol
 from atelier.comfy.client import ComfyClient
 from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.placing import Placer
+from atelier.dispatch.quarantine import Quarantine
 from atelier.dispatch.telemetry import Telemetry
+from atelier.fleet.model import Server
 
 if TYPE_CHECKING:
     from atelier.dispatch.attempt import Attempt
@@ -19,6 +21,10 @@ class Host(Protocol):
     placer: Placer
     telemetry: Telemetry
     settings: DispatchSettings
+    quarantine: Quarantine
+    server: Server
+    heard_at: float
+    """When the socket said anything last, by the monotonic clock."""
 
     @property
     def epoch(self) -> int:
@@ -41,6 +47,10 @@ class Host(Protocol):
 
     def well(self) -> None:
         """A request to the server was answered."""
+        ...
+
+    async def lacks(self, requirement_id: int) -> bool:
+        """Whether the server, asked anew, lacks something of this requirement set. Raises ComfyError."""
         ...
 
     def started(self, attempt: "Attempt") -> None:

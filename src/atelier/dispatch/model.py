@@ -8,7 +8,12 @@ from atelier.comfy.client import Timeouts
 
 @dataclass(frozen=True, slots=True)
 class DispatchSettings:
-    """`heartbeat`, `expiry` and `hold` are those of the leases: renewed, taken over, given up by the holder."""
+    """`heartbeat`, `expiry` and `hold` are those of the leases: renewed, taken over, given up by the holder.
+
+    `wedged_after`, `stalled_after` and `stuck_after`: how long a prompt runs unheard, waits while nothing runs,
+    and goes on after an interrupt before its server is quarantined. `storage_patience`: how long a run's outputs
+    stay on their server while the storage is away.
+    """
 
     name: str = "dispatcher"
     heartbeat: float = 5.0
@@ -22,6 +27,13 @@ class DispatchSettings:
         default_factory=lambda: {"image": 200.0, "video": 400.0, "other": 300.0}
     )
     probe_interval: float = 30.0
+    probe_first: float = 5.0
+    probe_most: float = 60.0
+    probe_timeout: float = 30.0
+    wedged_after: float = 10.0
+    stalled_after: float = 5.0
+    stuck_after: float = 30.0
+    storage_patience: float = 60.0
     max_running: int = 0
     max_running_per_account: int = 0
     server_jobs_per_minute: int = 0

@@ -5,8 +5,9 @@ A server is lost when it answered nothing for `lost_after` seconds; it comes bac
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 import structlog
@@ -15,6 +16,7 @@ from atelier.comfy.client import ComfyClient
 from atelier.comfy.errors import ComfyError
 from atelier.dispatch.context import Context
 from atelier.dispatch.learning import learn
+from atelier.dispatch.quarantine import Illness, Quarantine
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.model import Health
 from atelier.fleet.store import catalogs, roster
@@ -23,6 +25,10 @@ from atelier.kit.ids import ServerId
 
 TROUBLED_SECONDS = 1.0
 CALM_SECONDS = 30.0
+
+UNSTEADY_LOSSES = 3
+UNSTEADY_SECONDS = 600.0
+"""A server that is lost so often within so long makes more trouble than pictures."""
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +40,7 @@ class Pulse:
     context: Context
     server_id: ServerId
     client: ComfyClient
+    quarantine: Quarantine
     changed: Callable[[], None]
     recovered: Callable[[], None]
     inventory: Inventory | None = None
@@ -42,6 +49,9 @@ class Pulse:
     _trouble_since: float | None = None
     _trouble: str = ""
     _unlisted: str = ""
+    _losses: list[float] = field(default_factory=list[float])
+    _remembered: str = ""
+    _reconnected: bool = False
     _stale: asyncio.Event = field(default_factory=asyncio.Event)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -51,7 +61,8 @@ class Pulse:
     @property
     def ready(self) -> bool:
         """May take jobs now."""
-        return self.inventory is not None and self._trouble_since is None and not self.lost
+        well = self._trouble_since is None and not self.lost and not self.quarantine.on
+        return self.inventory is not None and well
 
     def trouble(self, reason: str) -> None:
         self._trouble = reason
@@ -71,6 +82,7 @@ class Pulse:
     def connected(self) -> None:
         """A new socket: perhaps a new process behind it, with other models."""
         self.hears = True
+        self._reconnected = bool(self._remembered)
         self._stale.set()
         self._wake.set()
 
@@ -85,9 +97,13 @@ class Pulse:
             self._stale.set()
         self._wake.set()
 
-    def refresh_soon(self) -> None:
-        """A submit failed for want of a node or a model: what we believe of this server is out of date."""
-        self._stale.set()
+    def remember(self, prompt_id: str) -> None:
+        """A prompt that ended there: the process that ran it has it in its history (behaviour 14)."""
+        self._remembered = prompt_id
+
+    async def learn_now(self) -> bool:
+        """Ask what it can run, and wait for the answer. False when it does not tell."""
+        return await self._learn()
 
     async def run(self) -> None:
         """Ask until cancelled. What takes long to tell never keeps from seeing that the server is gone."""
@@ -99,8 +115,11 @@ class Pulse:
         while True:
             await self._round()
             await self._save_health()
-            await _set_within(self._wake, TROUBLED_SECONDS if self._trouble_since is not None else CALM_SECONDS)
+            await _set_within(self._wake, self._rest())
             self._wake.clear()
+
+    def _rest(self) -> float:
+        return TROUBLED_SECONDS if self._trouble_since is not None else self.context.settings.probe_interval
 
     async def _learn_forever(self) -> None:
         while True:
@@ -123,7 +142,30 @@ class Pulse:
         self.well()
         if troubled:
             self.recovered()
+            self.quarantine.try_now_if_on()
+        if self._reconnected:
+            await self._see_restart()
         self.changed()
+
+    async def _see_restart(self) -> None:
+        """A process that forgot what it ran is another one: its models are not loaded any more."""
+        self._reconnected = False
+        try:
+            entry = await self.client.history(self._remembered)
+        except ComfyError as error:
+            _log.info("server.history_not_seen", server=self.server_id, reason=str(error))
+            return
+        if entry is None:
+            self._remembered = ""
+            _log.info("server.restarted", server=self.server_id)
+            await self._record("restarted", {"reason": "it forgot what it had run"})
+
+    async def _record(self, kind: str, data: Mapping[str, Any]) -> None:
+        try:
+            async with self.context.database.transaction() as tx:
+                await roster.record(tx, self.server_id, kind, data)
+        except (psycopg.Error, OSError) as error:
+            _log.info("server.event_not_saved", server=self.server_id, kind=kind, reason=str(error))
 
     async def _learn(self) -> bool:
         """What it can run. A server whose list is broken, or long in coming, works on with what is known of it."""
@@ -144,11 +186,17 @@ class Pulse:
         return True
 
     def _judge(self) -> None:
-        since = self._trouble_since
-        if since is not None and not self.lost and clock.monotonic() - since > self.context.settings.lost_after:
-            self.lost = True
-            _log.warning("server.lost", server=self.server_id, reason=self._trouble)
-            self.recovered()
+        since, now = self._trouble_since, clock.monotonic()
+        if since is None or self.lost or now - since <= self.context.settings.lost_after:
+            return
+        self.lost = True
+        _log.warning("server.lost", server=self.server_id, reason=self._trouble)
+        self.recovered()
+        self._losses = [*(at for at in self._losses if now - at < UNSTEADY_SECONDS), now]
+        if len(self._losses) >= UNSTEADY_LOSSES:
+            often = f"it was lost {len(self._losses)} times within {UNSTEADY_SECONDS / 60:g} minutes"
+            self._losses.clear()
+            self.quarantine.begin(Illness.UNSTEADY, often)
 
     async def _save_health(self) -> None:
         health, reason = self._health()
@@ -164,6 +212,8 @@ class Pulse:
     def _health(self) -> tuple[Health, str]:
         if self._trouble_since is not None:
             return Health.OFFLINE, self._trouble[:300]
+        if self.quarantine.on:
+            return Health.QUARANTINED, self.quarantine.reason
         if self.inventory is None and self._unlisted:
             return Health.DEGRADED, f"it does not say what it can run: {self._unlisted}"[:300]
         if not self.hears:

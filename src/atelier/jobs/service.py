@@ -218,8 +218,10 @@ async def finish_retriable(
             return JobState.QUEUED
 
 
-async def withdraw(tx: Tx, claim: Claim, reason: str = "", evidence: dict[str, Any] | None = None) -> bool:
-    """Give a job back as if it had not been claimed: no try of its own is counted.
+async def withdraw(
+    tx: Tx, claim: Claim, reason: str = "", *, evidence: dict[str, Any] | None = None, delay: float = 0.0
+) -> bool:
+    """Give a job back as if it had not been claimed: no try of its own is counted. `delay` in seconds.
 
     With a `reason` in words, those who follow the job are told why it waits again.
     """
@@ -230,8 +232,8 @@ async def withdraw(tx: Tx, claim: Claim, reason: str = "", evidence: dict[str, A
     if locked[0] is JobState.CANCELING:
         await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
     else:
-        told = {"attempt": claim.number, "reason": reason, "delay": 0.0} if reason else None
-        await attempts.requeue(tx, claim.job_id, locked[1], told=told)
+        told = {"attempt": claim.number, "reason": reason, "delay": delay} if reason else None
+        await attempts.requeue(tx, claim.job_id, locked[1], delay=delay, told=told)
     return True
 
 
