@@ -87,6 +87,13 @@ def load(arguments: Sequence[str]) -> int:
     return run_plain([python, "-m", "tools.load", *arguments], cwd=ROOT)
 
 
+def chaos(arguments: Sequence[str]) -> int:
+    """Become it: Ctrl-C is then its own, and it stops what it started before it ends."""
+    python = str(prepared("test").python)
+    os.chdir(ROOT)
+    os.execv(python, [python, "-m", "tools.chaos", *arguments])  # noqa: S606 - no shell is wanted
+
+
 def alone(do: Callable[[], int]) -> Do:
     """A verb that takes no further arguments says so, instead of doing something else than was meant."""
 
@@ -134,6 +141,9 @@ VERBS = {
     "format": Verb("mends format and lint where it can", alone(lambda: quality.format_code(prepared("test")))),
     "bench": Verb("measures against a server asked directly, prints a table, writes JSON", bench),
     "load": Verb("many users at once, with faults before the servers (--users, --minutes, --seed, --json)", load),
+    "chaos": Verb(
+        "kills and breaks everything at random, checks every promise (--jobs, --minutes, --seed)", chaos
+    ),
     "docs": Verb("checks the documentation: links, settings, verbs", docs),
     "lock": Verb("writes the requirement locks anew (--upgrade: newest versions)", lock),
     "clean": Verb("removes environment and caches (--state: jobs, keys and pictures too)", clean),
