@@ -1,20 +1,17 @@
-"""A job is taken once, by a dispatcher that holds the server's lease, in the order of class and age."""
+"""A job is taken once, by a dispatcher that holds the server's lease, and charged to whom it belongs."""
 
 import asyncio
+import dataclasses
+from typing import Any
 
 import psycopg
 import pytest
 
 from atelier.jobs import rules, service
-from atelier.jobs.model import Cause, Claim, Head, JobState
+from atelier.jobs.model import Cause, Claim, JobState, Limits, Wish
 from atelier.jobs.store import claims
-from atelier.kit.ids import JobId, ServerId, new_uuid
-from support.yard import Yard, blocked, kinds, requirement
-
-
-async def heads(yard: Yard, *, refused: tuple[int, ...] = (), each: int = 10, most: int = 100) -> list[Head]:
-    async with yard.database.transaction() as tx:
-        return await claims.heads(tx, refused=refused, each=each, most=most)
+from atelier.kit.ids import DispatcherId, JobId, ServerId, new_uuid
+from support.yard import Yard, blocked, kinds
 
 
 async def test_a_claim_makes_an_attempt_under_the_fence(yard: Yard) -> None:
@@ -42,68 +39,9 @@ async def test_a_claim_makes_an_attempt_under_the_fence(yard: Yard) -> None:
     assert kinds(await yard.events(job.id)) == ["queued"]
 
 
-async def test_heads_come_by_class_then_age(yard: Yard) -> None:
-    other = await requirement(yard.database, "KSampler")
-    jobs = [
-        await yard.submit(priority=5),
-        await yard.submit(priority=5, requirement_id=other),
-        await yard.submit(priority=9),
-        await yard.submit(priority=1, requirement_id=other),
-        await yard.submit(priority=5),
-    ]
-
-    found = await heads(yard)
-
-    assert [head.job_id for head in found] == [jobs[number].id for number in (2, 0, 1, 4, 3)]
-    assert found[0].attempt == 0
-
-
-async def test_every_requirement_set_has_its_own_front(yard: Yard) -> None:
-    """Many jobs that no server can take must not hide the one that some server can."""
-    other = await requirement(yard.database, "KSampler")
-    for _ in range(5):
-        await yard.submit(priority=9)
-    job = await yard.submit(requirement_id=other)
-
-    found = await heads(yard, each=2)
-
-    assert [head.requirement_id for head in found] == [yard.requirement_id, yard.requirement_id, other]
-    assert found[-1].job_id == job.id
-
-
-async def test_refused_requirement_sets_are_left_out(yard: Yard) -> None:
-    other = await requirement(yard.database, "KSampler")
-    third = await requirement(yard.database, "VAEDecode")
-    await yard.submit()
-    job = await yard.submit(requirement_id=third)
-    await yard.submit(requirement_id=other)
-
-    found = await heads(yard, refused=(yard.requirement_id, other))
-
-    assert [head.job_id for head in found] == [job.id]
-
-
-async def test_heads_are_bounded_and_the_best_remain(yard: Yard) -> None:
-    await yard.submit(priority=1)
-    best = await yard.submit(priority=8)
-
-    assert [head.job_id for head in await heads(yard, most=1)] == [best.id]
-
-
-async def test_a_job_that_waits_for_its_next_try_is_passed_over(yard: Yard) -> None:
-    waits, ready = await yard.submit(priority=9), await yard.submit()
-    await yard.run("UPDATE jobs SET not_before = now() + interval '2 s' WHERE id = %s", waits.id)
-
-    assert [head.job_id for head in await heads(yard)] == [ready.id]
-
-    await yard.run("UPDATE jobs SET not_before = now() - interval '1 ms' WHERE id = %s", waits.id)
-    assert [head.job_id for head in await heads(yard)] == [waits.id, ready.id]
-
-
-async def test_an_empty_queue_has_no_heads_and_an_empty_wish_takes_nothing(yard: Yard) -> None:
+async def test_an_empty_wish_takes_nothing(yard: Yard) -> None:
     me = await yard.dispatcher_with_server()
 
-    assert await heads(yard) == []
     assert await yard.take(me) == []
 
 
@@ -197,7 +135,7 @@ async def test_a_job_that_another_connection_is_taking_is_skipped_and_the_next_o
     for name in ("server-1", "server-2"):
         await yard.server(name)
     first, second = await yard.dispatcher(most=1), await yard.dispatcher(most=1)
-    jobs = [await yard.submit() for _ in range(2)]
+    jobs = [await yard.submit(end_user=user) for user in ("ann", "bob")]
     mine = [await yard.wish(first, jobs[0].id, "server-1")]
     theirs = [await yard.wish(second, job.id, "server-2") for job in jobs]
 
@@ -296,3 +234,138 @@ async def test_a_prompt_id_is_the_same_for_everybody_who_computes_it() -> None:
     assert rules.prompt_id(job_id, 1) == rules.prompt_id(job_id, 1)
     assert rules.prompt_id(job_id, 1) != rules.prompt_id(job_id, 2)
     assert str(rules.prompt_id(job_id, 1)).islower() or str(rules.prompt_id(job_id, 1)).isdigit()
+
+
+# Shares -----------------------------------------------------------------------------------------
+
+
+async def charged(yard: Yard, me: DispatcherId, job_id: JobId, *, cost: float, base: float = 0.0) -> None:
+    wish = dataclasses.replace(await yard.wish(me, job_id), cost=cost, base=base)
+    assert len(await yard.take(me, wish)) == 1
+
+
+async def shares(yard: Yard) -> list[tuple[int, str, float, float]]:
+    """Class, end user, virtual time, and what that was before the newest job."""
+    return await yard.rows(
+        "SELECT priority, end_user, virtual_time, started FROM shares ORDER BY priority, account_id, end_user"
+    )
+
+
+async def test_each_claim_advances_the_share_of_its_party(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    for cost in (2.0, 3.0):
+        await charged(yard, me, (await yard.submit()).id, cost=cost)
+    await charged(yard, me, (await yard.submit(priority=9)).id, cost=7.0)
+    await charged(yard, me, (await yard.submit(end_user="ann")).id, cost=1.0)
+
+    assert await shares(yard) == [(5, "", 5.0, 2.0), (5, "ann", 1.0, 0.0), (9, "", 7.0, 0.0)]
+
+
+async def test_a_party_is_charged_from_its_base_at_least(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    await charged(yard, me, (await yard.submit()).id, cost=1.0, base=100.0)
+
+    assert await shares(yard) == [(5, "", 101.0, 100.0)]
+
+    await charged(yard, me, (await yard.submit()).id, cost=1.0, base=50.0)
+
+    assert await shares(yard) == [(5, "", 102.0, 101.0)]
+
+    await charged(yard, me, (await yard.submit()).id, cost=1.0, base=200.0)
+
+    assert await shares(yard) == [(5, "", 201.0, 200.0)]
+
+
+async def test_one_claim_of_many_jobs_charges_each_party_once(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    jobs = [await yard.submit(end_user=user) for user in ("bob", "ann", "bob")]
+    wishes = [dataclasses.replace(await yard.wish(me, job.id), cost=2.0, base=10.0) for job in jobs]
+
+    assert len(await yard.take(me, *wishes)) == 3
+    assert await shares(yard) == [(5, "ann", 12.0, 10.0), (5, "bob", 14.0, 10.0)]
+
+
+async def test_what_was_not_taken_is_not_charged(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    wish = dataclasses.replace(await yard.wish(me, (await yard.submit()).id), cost=1.0)
+
+    await yard.take(me, dataclasses.replace(wish, fence=7))
+    assert await shares(yard) == []
+
+    await yard.take(me, wish)
+    await yard.take(me, wish)
+    assert await shares(yard) == [(5, "", 1.0, 0.0)]
+
+
+# Running limits ---------------------------------------------------------------------------------
+
+
+async def wishes_of(yard: Yard, me: DispatcherId, *end_users: str, **changes: Any) -> list[Wish]:
+    return [await yard.wish(me, (await yard.submit(end_user=user, **changes)).id) for user in end_users]
+
+
+async def test_a_running_limit_is_never_passed_and_earlier_wishes_come_first(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    wishes = await wishes_of(yard, me, "", "ann", "", "ann", "", "")
+
+    taken = await yard.take_within(me, Limits(per_account=2), *wishes)
+
+    assert {claim.job_id for claim in taken} == {wishes[place].job_id for place in (0, 1, 2, 3)}
+    assert await yard.take_within(me, Limits(per_account=2), *wishes) == []
+
+
+async def test_the_fleets_limit_counts_everybody_and_what_waits_on_a_server(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    await yard.claimed(me, running=True)
+    canceling = await yard.claimed(me)
+    await yard.cancel(canceling.job_id)
+    wishes = await wishes_of(yard, me, "", "ann", "bob")
+
+    taken = await yard.take_within(me, Limits(in_all=4), *wishes)
+
+    assert {claim.job_id for claim in taken} == {wish.job_id for wish in wishes[:2]}
+
+
+async def test_what_an_account_may_run_wins_over_the_setting(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    wishes = await wishes_of(yard, me, "", "", "")
+    await yard.run("UPDATE accounts SET max_running = 1")
+
+    assert len(await yard.take_within(me, Limits(per_account=2), *wishes)) == 1
+
+    await yard.run("UPDATE accounts SET max_running = 0")
+    assert len(await yard.take_within(me, Limits(per_account=1), *wishes)) == 2
+
+
+async def test_a_running_limit_holds_whoever_claims_at_the_same_moment(yard: Yard) -> None:
+    names = [f"server-{number}" for number in range(4)]
+    for name in names:
+        await yard.server(name)
+    dispatchers = [await yard.dispatcher(most=1) for _ in names]
+    jobs = [await yard.submit() for _ in range(12)]
+    wishes = [
+        [await yard.wish(me, job.id, server) for job in jobs[place::4]]
+        for place, (me, server) in enumerate(zip(dispatchers, names, strict=True))
+    ]
+
+    async with asyncio.TaskGroup() as group:
+        for me, wanted in zip(dispatchers, wishes, strict=True):
+            group.create_task(yard.take_within(me, Limits(in_all=5, per_account=7), *wanted))
+
+    assert await yard.value("SELECT count(*) FROM attempts") == 5
+
+
+async def test_what_a_server_was_given_in_the_last_minute_is_known_to_whoever_takes_it_over(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    await yard.claimed(me)
+    await yard.claimed(me)
+    await yard.run(
+        "UPDATE attempts SET claimed_at = now() - interval '50 s' WHERE number = 1 AND state = 'claimed'"
+    )
+    old = await yard.claimed(me)
+    await yard.run("UPDATE attempts SET claimed_at = now() - interval '61 s' WHERE job_id = %s", old.job_id)
+
+    async with yard.database.autocommit() as tx:
+        lately = await claims.lately(tx, ServerId("server-1"))
+
+    assert [round(ago) for ago in lately] == [50, 50]

@@ -7,7 +7,7 @@ import pytest
 
 from atelier.jobs import service
 from atelier.jobs.model import Cause, Claim, JobError, JobState, Outcome, OutputKind
-from atelier.jobs.store import attempts, claims
+from atelier.jobs.store import attempts
 from atelier.kit.ids import JobId
 from support.yard import Yard, blocked, kinds, made
 
@@ -262,8 +262,7 @@ async def test_a_job_keeps_its_place_when_it_is_tried_again(yard: Yard) -> None:
     await lose(yard, await yard.claim(me, first.id))
     await yard.run("UPDATE jobs SET not_before = now()")
 
-    async with yard.database.transaction() as tx:
-        heads = await claims.heads(tx, refused=(), each=10, most=10)
+    heads = await yard.heads()
 
     assert [head.job_id for head in heads] == [first.id, second.id]
 

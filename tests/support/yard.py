@@ -11,8 +11,9 @@ from atelier.fleet import requirements
 from atelier.fleet.model import Origin, Requirement
 from atelier.fleet.store import catalogs, leasing, roster
 from atelier.jobs import rules, service
-from atelier.jobs.model import Claim, Event, Job, JobError, Made, NewJob, Outcome, OutputKind, Wish
-from atelier.jobs.store import attempts, claims
+from atelier.jobs.model import Claim, Event, Head, Job, JobError, Limits, Made, NewJob, Outcome, OutputKind, Wish
+from atelier.jobs.store import attempts, claims, waiting
+from atelier.jobs.store.waiting import Asked, Reading
 from atelier.kit.database import Database, Tx
 from atelier.kit.ids import AccountId, AssetId, DispatcherId, JobId, ServerId, new_uuid
 
@@ -135,9 +136,23 @@ class Yard:
         fence = (await self.fences(me)).get(ServerId(server_id), 0)
         return Wish(job_id, number, rules.prompt_id(job_id, number), ServerId(server_id), fence)
 
+    async def reading(self, **asked: Any) -> Reading:
+        """What waits, read for one free server where nothing else is said."""
+        async with self.database.autocommit() as tx:
+            return await waiting.read(tx, Asked(**({"slots": 1} | asked)))
+
+    async def heads(self, **asked: Any) -> list[Head]:
+        """The jobs of a reading by class and age."""
+        reading = await self.reading(**asked)
+        return sorted(reading.heads, key=lambda head: (-head.priority, head.position))
+
     async def take(self, me: DispatcherId, *wishes: Wish) -> list[Claim]:
         async with self.database.autocommit() as tx:
             return await claims.claim(tx, me, wishes)
+
+    async def take_within(self, me: DispatcherId, limits: Limits, *wishes: Wish) -> list[Claim]:
+        async with self.database.transaction() as tx:
+            return await claims.claim_within(tx, me, wishes, limits)
 
     async def claim(self, me: DispatcherId, job_id: JobId, server_id: str = SERVER, number: int = 1) -> Claim:
         [claim] = await self.take(me, await self.wish(me, job_id, server_id, number))

@@ -9,20 +9,22 @@ import psycopg
 import structlog
 
 from atelier.comfy import messages as m
-from atelier.comfy.client import ComfyClient, HistoryEntry, Success
-from atelier.comfy.errors import Rejected
+from atelier.comfy.client import ComfyClient, Failed, HistoryEntry, Success
+from atelier.comfy.errors import FailureKind, Rejected, sort_failure
 from atelier.comfy.socket import ComfySocket, Connected, Disconnected, Event, Refused
 from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
 from atelier.dispatch.ending import Ending
 from atelier.dispatch.ends import End
+from atelier.dispatch.offers import Offers
 from atelier.dispatch.placing import Placer
 from atelier.dispatch.pulse import Pulse
 from atelier.dispatch.quarantine import Quarantine, Ward
 from atelier.dispatch.stale import lacks
 from atelier.dispatch.strays import Strays
-from atelier.fleet import prefetch
-from atelier.fleet.model import Lease, Server, Slot, SlotKind
+from atelier.fleet.inventory import Inventory
+from atelier.fleet.machine import machine_of
+from atelier.fleet.model import Lease, Server, Slot
 from atelier.jobs import service as jobs
 from atelier.jobs.model import Claim
 from atelier.jobs.store import attempts, claims
@@ -65,7 +67,7 @@ class Driver:
         self.client = ComfyClient(
             context.http, server.url, headers=server.headers, timeouts=context.settings.timeouts
         )
-        self.placer = Placer(context.database, context.storage, self.client)
+        self.placer = Placer(context.database, context.storage, self.client, server.id)
         self.usable = True
         self.epoch = 0
         self.heard_at = float("-inf")
@@ -77,6 +79,7 @@ class Driver:
         self._context = context
         self._feed = feed
         self._socket = ComfySocket(context.http, server.url, client_id=self.client_id, headers=server.headers)
+        self.offers = Offers(lease, context.pace, context.settings)
         self._ending = Ending(context.database, context.storage, context.settings.output_limit)
         self._strays = Strays(context, self.client, self.server_id)
         self._attempts: dict[str, Attempt] = {}
@@ -112,45 +115,48 @@ class Driver:
     def told(self, server: Server) -> None:
         """The server's row as it is now."""
         self.server = server
+        self.offers.told(server)
         self.quarantine.told(server)
 
     # What it offers and takes ------------------------------------------------------------------
 
+    @property
+    def open(self) -> bool:
+        """Whether it may be given jobs, now or when it is done with those that it has."""
+        return bool(self._group) and self.usable and self.pulse.ready and self.offers.server.takes_jobs
+
+    @property
+    def inventory(self) -> Inventory | None:
+        """What it can run, once it has told."""
+        return self.pulse.inventory
+
+    @property
+    def canary(self) -> bool:
+        """Whether it takes only a part of what it could."""
+        return self.offers.server.share < 1
+
+    def takes_its_turn(self) -> bool:
+        """Whether it may be given a job that others could run as well."""
+        return not self.canary or self.offers.throttle.is_its_turn(self.offers.server.share)
+
     def offer(self) -> Slot | None:
-        """The slot that is free now, if any."""
-        if (
-            not (self._group and self.usable and self.server.takes_jobs and self.pulse.ready)
-            or self._busy_collecting()
-        ):
+        """What it has to offer now; None when it takes no jobs."""
+        if not self.open:
             return None
-        if not self._on_server:
-            return Slot(self.server_id, self.lease.fence, SlotKind.IDLE)
-        rest = self.rest()
-        if (
-            len(self._on_server) == 1
-            and rest is not None
-            and prefetch.may_place_ahead(rest, video=self._runs_video())
-        ):
-            return Slot(self.server_id, self.lease.fence, SlotKind.AHEAD, rest)
-        return None
+        if self.inventory is not None:
+            self.offers.heat.learn(machine_of(self.offers.server.system).vram_total, self.inventory.sizes)
+        return self.offers.slot(self._on_server, collecting=self._busy_collecting())
 
-    def rest(self) -> float | None:
-        """Seconds that the running prompt still needs, as far as measured; None when nothing runs or is known.
-
-        One that is on its way to a free server begins at once, so it counts as just begun.
-        """
-        running = self._on_server[0] if self._on_server else None
-        if running is None or (running.started_at is None and running.adopted):
-            return None
-        expected = self._context.pace.expected(running.claim.shape, self.server_id)
-        age = 0.0 if running.started_at is None else clock.monotonic() - running.started_at
-        return prefetch.expected_rest(expected, age)
+    def rest(self) -> float:
+        """Seconds that the running prompt still needs, as far as is known."""
+        return self.offers.rest(self._on_server) or 0.0
 
     def start(self, claim: Claim) -> None:
         """Run an attempt that was claimed for this server.
 
         One that was claimed for a driver before this one, or comes when this one has stopped, is adopted instead.
         """
+        self.offers.throttle.give(clock.monotonic())
         if self._group is not None and claim.fence == self.lease.fence:
             self._begin(Attempt(claim, self))
 
@@ -195,6 +201,7 @@ class Driver:
         """Written down a moment later, while nobody waits; a run that succeeds before tells both at its end."""
         loop = asyncio.get_running_loop()
         attempt.started_timer = loop.call_later(START_TOLD_AFTER, self._tell_started, attempt)
+        self.offers.begins(attempt)
         self._feed.freed()
 
     def _tell_started(self, attempt: Attempt) -> None:
@@ -210,6 +217,9 @@ class Driver:
     async def _adopt(self) -> None:
         async with self._context.database.transaction() as tx:
             living = await jobs.adopt(tx, self.server_id, self.lease.fence)
+            lately = await claims.lately(tx, self.server_id)
+        now = clock.monotonic()
+        self.offers.throttle.restore(now - ago for ago in lately)
         for claim in living:
             if str(claim.prompt_id) not in self._attempts:
                 _log.info("attempt.adopted", server=self.server_id, job=str(claim.job_id), number=claim.number)
@@ -238,6 +248,8 @@ class Driver:
         if self._group is None or attempt.prompt_id in self._attempts:
             return
         self._attempts[attempt.prompt_id] = attempt
+        if attempt.started_at is not None:
+            self.offers.begins(attempt)
         attempt.behind = self._on_server[-1] if self._on_server else None
         self._on_server.append(attempt)
         if self.quarantine.on:
@@ -248,6 +260,7 @@ class Driver:
         end: End | None = None
         try:
             end = await attempt.run()
+            self._ran(attempt, end)
             self._leave_server(attempt)
             await self._settle_start(attempt, end)
             if isinstance(end, HistoryEntry):
@@ -273,9 +286,13 @@ class Driver:
         if attempt not in self._on_server:
             return
         self._on_server.remove(attempt)
-        if attempt.started_at is not None and attempt.ended_at is not None and not attempt.adopted:
-            self._context.pace.measured(attempt.claim.shape, self.server_id, attempt.ended_at - attempt.started_at)
         self._feed.freed()
+
+    def _ran(self, attempt: Attempt, end: End | None) -> None:
+        """What its run says of the next ones there. One that was out of memory leaves nothing loaded."""
+        self.offers.ended(attempt, well=_succeeded(end))
+        if _out_of_memory(end):
+            self.offers.heat.forget()
 
     async def _settle_start(self, attempt: Attempt, end: End | None) -> None:
         """A start comes before its end in the job's events; only one of a success may be told by the end alone."""
@@ -296,9 +313,6 @@ class Driver:
 
     def _busy_collecting(self) -> bool:
         return len(self._attempts) - len(self._on_server) >= self.settings.collect_at_once
-
-    def _runs_video(self) -> bool:
-        return prefetch.runs_video(str(node["class_type"]) for node in self._on_server[0].graph.values())
 
     # The socket --------------------------------------------------------------------------------
 
@@ -336,6 +350,7 @@ class Driver:
             attempt.look_now()
 
     def _server_is_back(self) -> None:
+        self.offers.heat.doubt()
         self.placer.forget()
         self._strays.look_now()
         self._look_everywhere()
@@ -348,3 +363,11 @@ class Driver:
 
 def _succeeded(end: End | None) -> bool:
     return isinstance(end, HistoryEntry) and isinstance(end.verdict, Success)
+
+
+def _out_of_memory(end: End | None) -> bool:
+    match end:
+        case HistoryEntry(verdict=Failed(data)):
+            return sort_failure(dict(data)).kind is FailureKind.OUT_OF_MEMORY
+        case _:
+            return False

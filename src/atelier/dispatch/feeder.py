@@ -1,43 +1,26 @@
 """Free slots meet waiting jobs: the policy says which, one statement claims them all."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
 from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
-from atelier.fleet import policy, prefetch, requirements
-from atelier.fleet.inventory import Inventory
-from atelier.fleet.model import Party, Placement, Requirement, Slot, SlotKind, Waiting
-from atelier.fleet.store import catalogs
-from atelier.jobs import rules
-from atelier.jobs.model import Claim, Head, Wish
-from atelier.jobs.store import claims
+from atelier.dispatch.knowledge import FleetKnowledge
+from atelier.dispatch.lookout import Lookout, View
+from atelier.dispatch.noticeboard import Noticeboard
+from atelier.fleet import policy, prefetch
+from atelier.fleet.model import Placement, Slot, SlotKind
+from atelier.jobs.model import Claim, Limits
 from atelier.kit import clock
 from atelier.kit.database import AWAY
-from atelier.kit.ids import JobId, ServerId
+from atelier.kit.ids import ServerId
 
 IDLE_SECONDS = 1.0
-EACH = 16
-MOST = 256
-KEPT = 20_000
-"""Requirement sets that are remembered; each is a few hundred bytes."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the policy may ask."""
-
-    satisfies: Callable[[ServerId, int], bool]
-    run_seconds: Callable[[bytes, ServerId], float | None]
-
-    def load_seconds(self, lane: str, server_id: ServerId) -> float:  # noqa: ARG002 - no load was measured yet
-        return 0.0
 
 
 class Feeder:
@@ -46,8 +29,10 @@ class Feeder:
     def __init__(self, context: Context, drivers: Mapping[ServerId, Driver]) -> None:
         self._context = context
         self._drivers = drivers
-        self._requirements: dict[int, Requirement] = {}
-        self._judged: dict[tuple[bytes, int], bool] = {}
+        self._limits = Limits(context.settings.max_running, context.settings.max_running_per_account)
+        self._knowledge = FleetKnowledge(context.pace, drivers)
+        self._lookout = Lookout(context.database, self._knowledge, self._limits)
+        self._noticeboard = Noticeboard(context.database, drivers)
         self._awake = asyncio.Event()
         self._nothing_for: frozenset[ServerId] = frozenset()
         self._asked_at = float("-inf")
@@ -68,6 +53,7 @@ class Feeder:
         """Feed until cancelled: on every wake-up, and once a second in any case."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear_queue())
+            group.create_task(self._noticeboard.run())
             while True:
                 try:
                     async with asyncio.timeout(IDLE_SECONDS):
@@ -98,73 +84,69 @@ class Feeder:
     async def _feed(self) -> bool:
         """One round; True when another may give more."""
         slots = [slot for driver in self._drivers.values() if (slot := driver.offer()) is not None]
-        if not slots:
+        free = [slot for slot in slots if slot.kind is not SlotKind.BUSY]
+        if not free:
             await self._make_way()
             return False
-        servers, news = frozenset(slot.server_id for slot in slots), self._news
+        servers, news = frozenset(slot.server_id for slot in free), self._news
         if self._nothing_waits(servers):
-            self._take_back(slots)
+            self._take_back(free)
             return False
         asked_at = clock.monotonic()
-        heads = await self._heads(list(servers))
-        placements = self._placed(slots, heads)
-        taken = await self._claim(heads, placements) if placements else 0
-        if taken == len(heads) < EACH and news == self._news:
+        view = await self._lookout.look(free)
+        placements = self._placed(slots, view)
+        if not placements and view.more_waits and self._lookout.may_look_deeper():
+            view = await self._lookout.look_deeper(free)
+            placements = self._placed(slots, view)
+        taken = await self._claim(view, placements) if placements else 0
+        if taken == len(view.heads) and not view.more_waits and news == self._news:
             self._nothing_for, self._asked_at = servers, asked_at
         if not placements:
-            self._take_back(slots)
+            self._take_back(free)
         return taken > 0
 
     def _nothing_waits(self, servers: frozenset[ServerId]) -> bool:
         """Known from the last question, unless something was heard or a second has passed since."""
         return servers <= self._nothing_for and clock.monotonic() - self._asked_at < IDLE_SECONDS
 
-    def _placed(self, slots: list[Slot], heads: Mapping[JobId, Head]) -> list[Placement]:
-        waiting = [_waiting(head) for head in heads.values()]
-        fleet = _Known(self._satisfies, self._context.pace.expected)
-        placements = policy.assign(slots, waiting, {}, fleet)
+    def _placed(self, slots: Sequence[Slot], view: View) -> list[Placement]:
+        waiting = view.waiting()
+        first = policy.assign(slots, waiting, view.shares, self._knowledge)
 
-        def short(first: Placement) -> float | None:
-            return self._short(heads[first.job_id], first.slot.server_id)
+        def short(placement: Placement) -> float | None:
+            return self._short(view, placement)
 
-        return [*placements, *prefetch.assign_behind(placements, waiting, {}, fleet, short)]
+        behind = prefetch.assign_behind(first, waiting, view.shares, self._knowledge, short)
+        return [*first, *behind]
 
-    def _short(self, head: Head, server_id: ServerId) -> float | None:
+    def _short(self, view: View, placement: Placement) -> float | None:
         """Seconds that this job will run there, if another may be placed behind it at once."""
-        expected = self._context.pace.expected(head.shape, server_id)
-        requirement = self._requirements.get(head.requirement_id)
-        video = requirement is None or prefetch.runs_video(requirement.classes)
-        return expected if prefetch.may_place_ahead(expected, video=video) else None
+        driver, head = self._drivers.get(placement.slot.server_id), view.heads[placement.job_id]
+        room = driver.offers.room() if driver else 0
+        if room is not None and room < 2:
+            return None
+        video = self._knowledge.runs_video(head.requirement_id)
+        return placement.cost if prefetch.may_place_ahead(self._measured(view, placement), video=video) else None
 
-    async def _heads(self, servers: list[ServerId]) -> dict[JobId, Head]:
-        """What waits first for any of these servers, by job."""
-        refused = [
-            requirement_id
-            for requirement_id in self._requirements
-            if not any(self._satisfies(server_id, requirement_id) for server_id in servers)
-        ]
-        async with self._context.database.autocommit() as tx:
-            heads = await claims.heads(tx, refused=refused, each=max(EACH, len(servers)), most=MOST)
-            if len(self._requirements) > KEPT:
-                self._requirements.clear()
-            unknown = {head.requirement_id for head in heads} - self._requirements.keys()
-            if unknown:
-                self._requirements |= await catalogs.requirements(tx, unknown)
-        return {head.job_id: head for head in heads}
+    def _measured(self, view: View, placement: Placement) -> float | None:
+        """What it costs there, where the run was measured."""
+        run = self._knowledge.run_seconds(view.heads[placement.job_id].shape, placement.slot.server_id)
+        return None if run is None else placement.cost
 
-    async def _claim(self, heads: Mapping[JobId, Head], placements: list[Placement]) -> int:
+    async def _claim(self, view: View, placements: Sequence[Placement]) -> int:
         """How many of these could be claimed."""
-        wishes = [_wish(heads[placement.job_id], placement) for placement in placements]
-        order = {wish.job_id: place for place, wish in enumerate(wishes)}
+        order = {placement.job_id: place for place, placement in enumerate(placements)}
         try:
-            async with self._context.database.autocommit() as connection:
-                taken = await claims.claim(connection, self._context.me, wishes)
+            taken = await self._lookout.claim(self._context.me, view, placements)
             for claim in sorted(taken, key=lambda claim: order[claim.job_id]):
                 self._start(claim)
         except Exception:  # what was committed all the same, and was not begun, is found in the database
             for driver in self._drivers.values():
                 driver.adopt_soon()
             raise
+        self._keep_swaps(view, placements, {claim.job_id for claim in taken})
+        for claim in taken:
+            self._count_turn(claim)
         return len(taken)
 
     def _start(self, claim: Claim) -> None:
@@ -173,70 +155,56 @@ class Feeder:
         if driver is not None:
             driver.start(claim)
 
-    def _satisfies(self, server_id: ServerId, requirement_id: int) -> bool:
-        driver = self._drivers.get(server_id)
-        inventory = driver.pulse.inventory if driver else None
-        requirement = self._requirements.get(requirement_id)
-        if inventory is None or requirement is None:
-            return False
-        return self._judge(inventory, requirement_id, requirement)
+    def _count_turn(self, claim: Claim) -> None:
+        """A canary's part is counted over the jobs that it could have been given, and others as well."""
+        for driver in self._drivers.values():
+            could = driver.canary and self._knowledge.can(driver.server_id, claim.requirement_id)
+            if could and self._knowledge.others_can(driver.server_id, claim.requirement_id):
+                driver.offers.throttle.pass_by(driver.offers.server.share)
+                if claim.server_id == driver.server_id:
+                    driver.offers.throttle.take_turn()
 
-    def _judge(self, inventory: Inventory, requirement_id: int, requirement: Requirement) -> bool:
-        key = (inventory.digest, requirement_id)
-        if key not in self._judged:
-            if len(self._judged) > 100_000:
-                self._judged.clear()
-            self._judged[key] = not requirements.missing(inventory, requirement)
-        return self._judged[key]
+    def _keep_swaps(self, view: View, placements: Sequence[Placement], taken: Collection[object]) -> None:
+        """A server that had to leave models which jobs still wait for stays with the new ones for a while."""
+        left = {head.lane for head in view.heads.values() if head.job_id not in taken}
+        for placement in placements:
+            slot, lane = placement.slot, view.heads[placement.job_id].lane
+            driver = self._drivers.get(slot.server_id)
+            forced = lane and lane not in slot.warm and slot.warm & left
+            if forced and driver is not None and placement.job_id in taken:
+                swap = self._knowledge.load_seconds(lane, slot.server_id)
+                driver.offers.heat.stay(clock.monotonic() + slot.rest + swap + policy.stay_after_swap(swap))
 
-    def _take_back(self, slots: list[Slot]) -> None:
+    # Prompts that were placed ahead ------------------------------------------------------------
+
+    def _take_back(self, slots: Sequence[Slot]) -> None:
         """Nothing waits, a server is idle: a prompt that waits long behind another is taken back for it."""
-        idle = [slot.server_id for slot in slots if slot.kind is SlotKind.IDLE]
-        for ahead in self._waiting_long():
-            if any(self._satisfies(server_id, ahead.claim.requirement_id) for server_id in idle):
+        idle = [slot for slot in slots if slot.kind is SlotKind.IDLE]
+        for driver, ahead in self._ahead():
+            if any(self._begins_sooner(ahead.claim, driver.rest(), slot) for slot in idle):
                 ahead.withdraw()
                 return
 
+    def _begins_sooner(self, claim: Claim, rest: float, slot: Slot) -> bool:
+        if not self._knowledge.satisfies(slot.server_id, claim.requirement_id):
+            return False
+        warm = not claim.lane or claim.lane in slot.warm
+        swap = 0.0 if warm else self._knowledge.load_seconds(claim.lane, slot.server_id)
+        return prefetch.worth_taking_back(rest, swap)
+
     async def _make_way(self) -> None:
         """No slot is free, a higher class waits: a prompt of a lower class that was placed ahead is taken back."""
-        behind = {ahead.claim.server_id: ahead for ahead in self._waiting_long()}
+        behind = {
+            driver.server_id: ahead for driver, ahead in self._ahead() if driver.rest() > prefetch.WITHDRAW_OVER
+        }
         if not behind:
             return
-        for head in (await self._heads(list(behind))).values():
+        view = await self._lookout.look([slot for name in behind if (slot := self._drivers[name].offer())])
+        for head in view.heads.values():
             for server_id, ahead in behind.items():
-                if head.priority > ahead.claim.priority and self._satisfies(server_id, head.requirement_id):
+                if head.priority > ahead.claim.priority and self._knowledge.can(server_id, head.requirement_id):
                     ahead.withdraw()
                     return
 
-    def _waiting_long(self) -> list[Attempt]:
-        """Prompts that were placed ahead and still have to wait."""
-        return [
-            ahead
-            for driver in self._drivers.values()
-            if (ahead := driver.ahead()) is not None and (driver.rest() or 0.0) > prefetch.WITHDRAW_OVER
-        ]
-
-
-def _waiting(head: Head) -> Waiting:
-    return Waiting(
-        job_id=head.job_id,
-        requirement_id=head.requirement_id,
-        lane=head.lane,
-        shape=head.shape,
-        party=Party(head.priority, head.account_id, head.end_user),
-        position=head.position,
-        age=head.age,
-        avoid=frozenset(head.avoid),
-        vram_over=head.vram_over,
-    )
-
-
-def _wish(head: Head, placement: Placement) -> Wish:
-    number = head.attempt + 1
-    return Wish(
-        job_id=head.job_id,
-        number=number,
-        prompt_id=rules.prompt_id(head.job_id, number),
-        server_id=placement.slot.server_id,
-        fence=placement.slot.fence,
-    )
+    def _ahead(self) -> list[tuple[Driver, Attempt]]:
+        return [(driver, ahead) for driver in self._drivers.values() if (ahead := driver.ahead()) is not None]

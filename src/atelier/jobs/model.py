@@ -212,7 +212,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A job at the front of what waits for one requirement set, as the scheduling policy sees it."""
+    """A job that may be next, as the scheduling policy sees it. `age`: seconds since it was accepted.
+
+    `avoid`: servers that failed it. `vram_over`: bytes of VRAM that were too few.
+    """
 
     job_id: JobId
     attempt: int
@@ -232,7 +235,7 @@ class Head:
 class Wish:
     """One claim that a dispatcher asks for: this job, as attempt `number`, on this server under this fence.
 
-    `cost` is what its party's virtual time advances by, from `base` at least (seconds divided by its weight).
+    `cost` is what its party's virtual time advances by, from `base` at least (both in seconds divided by its weight).
     """
 
     job_id: JobId
@@ -242,6 +245,17 @@ class Wish:
     fence: int
     cost: float = 0.0
     base: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs may be on servers at once; 0: any number.
+
+    `per_account` is for each account, and each end user behind one, whose account does not say otherwise.
+    """
+
+    in_all: int = 0
+    per_account: int = 0
 
 
 @dataclass(frozen=True, slots=True)

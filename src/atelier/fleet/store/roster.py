@@ -1,6 +1,7 @@
 """Servers as they are registered, and how they fare."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -13,7 +14,18 @@ COLUMNS = """s.id, s.url, s.headers, s.enabled, s.origin, s.health, s.health_rea
     s.inventory_digest, s.system, s.drain, s.share, s.max_per_minute, s.run_timeout, s.only_dispatcher,
     s.quarantined_at, s.quarantine_reason, s.probe_asked_at, s.warm, s.stay_until"""
 
+
 # Who changes a server at run time does not change who can reach it.
+@dataclass(frozen=True, slots=True)
+class WarmNow:
+    """The lanes whose models are loaded on a server; `stay`: for how many seconds more it keeps them if wanted."""
+
+    server_id: ServerId
+    fence: int
+    warm: tuple[str, ...]
+    stay: float
+
+
 _PUT = """
 INSERT INTO servers (id, url, headers, origin, only_dispatcher)
 VALUES (%(id)s, %(url)s, %(headers)s, %(origin)s, %(owner)s)
@@ -47,6 +59,14 @@ WITH server AS (
 )
 INSERT INTO server_events (server_id, kind, data) SELECT id, 'quarantined', %(told)s FROM server
 RETURNING server_id
+"""
+
+_SAVE_WARM = """
+UPDATE servers s SET warm = ARRAY(SELECT jsonb_array_elements_text(w.warm)),
+                     stay_until = CASE WHEN w.stay > 0 THEN now() + make_interval(secs => w.stay) END
+FROM jsonb_to_recordset(%s) AS w(id text, fence bigint, warm jsonb, stay float8)
+JOIN leases l ON l.server_id = w.id AND l.fence = w.fence
+WHERE s.id = w.id
 """
 
 _RELEASE = """
@@ -124,6 +144,12 @@ async def release(tx: Tx, server_id: ServerId, fence: int, reason: str) -> bool:
     told = Jsonb({"reason": reason})
     rows = await tx.execute(_RELEASE, {"id": server_id, "fence": fence, "told": told})
     return await rows.fetchone() is not None
+
+
+async def save_warm(tx: Tx, servers: Sequence[WarmNow]) -> None:
+    """Write down what is loaded where. Servers whose lease is not ours any more are left alone."""
+    told = [{"id": one.server_id, "fence": one.fence, "warm": list(one.warm), "stay": one.stay} for one in servers]
+    await tx.execute(_SAVE_WARM, (Jsonb(told),))
 
 
 async def last_quarantine(tx: Tx, server_id: ServerId) -> Mapping[str, Any]:

@@ -1,38 +1,22 @@
-"""Claiming: what waits at the front of each requirement set, and the one statement that takes it.
+"""Claiming: the one statement that takes jobs, and what their parties are charged for them.
 
 The lease's row is locked FOR SHARE in the claim, so a take-over (which updates it) comes wholly before or after.
-All leases are locked before the first job: to count them, `held` must be read to its end.
+All leases are locked before the first job: to count them, `held` must be read to its end. Shares come last, in one
+order everywhere, and nobody who holds one waits for anything else.
 """
 
 import uuid
 from collections.abc import Collection, Sequence
 
-from atelier.jobs.model import Claim, Head, Wish
+from atelier.jobs.model import Claim, Limits, Wish
 from atelier.kit.database import Tx
 from atelier.kit.ids import DispatcherId, JobId, ServerId
-
-_HEADS = """
-WITH RECURSIVE waiting AS (
-    (SELECT requirement_id FROM jobs WHERE state = 'queued' ORDER BY requirement_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT j.requirement_id FROM jobs j WHERE j.state = 'queued' AND j.requirement_id > w.requirement_id
-            ORDER BY j.requirement_id LIMIT 1)
-    FROM waiting w WHERE w.requirement_id IS NOT NULL
-)
-SELECT h.* FROM waiting w CROSS JOIN LATERAL (
-    SELECT j.id, j.attempt, j.requirement_id, j.lane, j.priority, j.position, j.account_id, j.shape
-    FROM jobs j
-    WHERE j.state = 'queued' AND j.requirement_id = w.requirement_id AND j.not_before <= now()
-    ORDER BY j.priority DESC, j.position LIMIT %(each)s
-) h
-WHERE w.requirement_id IS NOT NULL AND NOT w.requirement_id = ANY(%(refused)s::bigint[])
-ORDER BY h.priority DESC, h.position LIMIT %(most)s
-"""
 
 _CLAIM = """
 WITH wish AS (
     SELECT * FROM unnest(%(jobs)s::uuid[], %(numbers)s::int[], %(prompts)s::uuid[], %(servers)s::text[],
-                         %(fences)s::bigint[]) AS w(job_id, number, prompt_id, server_id, fence)
+                         %(fences)s::bigint[], %(costs)s::float8[], %(bases)s::float8[])
+             AS w(job_id, number, prompt_id, server_id, fence, cost, base)
 ), held AS (
     SELECT l.server_id, l.fence FROM leases l
     WHERE l.server_id = ANY(%(servers)s::text[]) AND l.dispatcher_id = %(me)s
@@ -46,14 +30,52 @@ WITH wish AS (
     UPDATE jobs j SET state = 'claimed', attempt = w.number
     FROM wish w, picked p WHERE j.id = p.id AND w.job_id = j.id
     RETURNING j.id, j.account_id, w.number, w.prompt_id, w.server_id, w.fence, j.graph_digest, j.shape, j.lane,
-              j.priority, j.secrets, j.requirement_id, j.end_user, j.run_timeout
+              j.priority, j.secrets, j.requirement_id, j.end_user, j.run_timeout, w.cost, w.base
 ), made AS (
     INSERT INTO attempts (job_id, number, prompt_id, server_id, fence)
     SELECT id, number, prompt_id, server_id, fence FROM taken
+), charged AS (
+    INSERT INTO shares (priority, account_id, end_user, virtual_time, started)
+    SELECT priority, account_id, end_user, max(base) + sum(cost), max(base) FROM taken
+    GROUP BY priority, account_id, end_user ORDER BY priority, account_id, end_user
+    ON CONFLICT (priority, account_id, end_user) DO UPDATE SET
+        started = greatest(shares.virtual_time, excluded.started), updated_at = now(),
+        virtual_time = greatest(shares.virtual_time, excluded.started)
+                       + (excluded.virtual_time - excluded.started)
 )
 SELECT t.id, t.account_id, t.number, t.prompt_id, t.server_id, t.fence, g.body, t.shape, t.lane, t.priority,
        t.secrets, t.requirement_id, false, 'claimed', t.end_user, t.run_timeout
 FROM taken t JOIN graphs g ON g.digest = t.graph_digest
+"""
+
+# One lock for the whole fleet where its limit is in force, one per party that has one; in one order everywhere.
+_LOCK_LIMITS = """
+SELECT pg_advisory_xact_lock(kind, who) FROM (
+    SELECT DISTINCT kind, who FROM (
+        SELECT 20001 AS kind, 0 AS who WHERE %(in_all)s > 0
+        UNION ALL
+        SELECT 20002, hashtext(j.account_id::text || '/' || j.end_user) FROM jobs j
+        LEFT JOIN LATERAL (SELECT max_running FROM accounts WHERE id = j.account_id) a ON true
+        WHERE j.id = ANY(%(jobs)s::uuid[]) AND coalesce(a.max_running, %(per_account)s) > 0) AS limited
+    ORDER BY kind, who OFFSET 0) AS ordered
+"""
+
+# Counted by a statement of its own behind the locks, so that it sees what was claimed before they were ours.
+_WITHIN = """
+WITH on_servers AS MATERIALIZED (
+    SELECT account_id, end_user, count(*) AS jobs FROM jobs
+    WHERE state IN ('claimed', 'running', 'canceling') GROUP BY account_id, end_user
+), asked AS MATERIALIZED (
+    SELECT j.id, w.place, nullif(coalesce(a.max_running, %(per_account)s), 0) AS most, coalesce(o.jobs, 0) AS jobs,
+           row_number() OVER (PARTITION BY j.account_id, j.end_user ORDER BY w.place) AS of_party
+    FROM unnest(%(jobs)s::uuid[]) WITH ORDINALITY AS w(id, place) JOIN jobs j ON j.id = w.id
+    LEFT JOIN LATERAL (SELECT max_running FROM accounts WHERE id = j.account_id) a ON true
+    LEFT JOIN on_servers o ON o.account_id = j.account_id AND o.end_user = j.end_user
+    WHERE j.state = 'queued'
+)
+SELECT id FROM asked WHERE most IS NULL OR jobs + of_party <= most ORDER BY place
+LIMIT CASE WHEN %(in_all)s > 0
+           THEN greatest(%(in_all)s - (SELECT coalesce(sum(jobs), 0) FROM on_servers), 0) END
 """
 
 _LIVE = """
@@ -65,11 +87,10 @@ WHERE a.server_id = %s AND a.fence = %s AND a.state <> 'ended'
 ORDER BY a.claimed_at
 """
 
-
-async def heads(tx: Tx, *, refused: Collection[int], each: int, most: int) -> list[Head]:
-    """The first `each` jobs of every waiting requirement set that is not in `refused`, at most `most` in all."""
-    rows = await tx.execute(_HEADS, {"refused": list(refused), "each": each, "most": most})
-    return [Head(*row) for row in await rows.fetchall()]
+_LATELY = """
+SELECT extract(epoch FROM now() - claimed_at)::float8 FROM attempts
+WHERE server_id = %s AND claimed_at > now() - interval '1 minute' ORDER BY claimed_at DESC
+"""
 
 
 async def claim(tx: Tx, dispatcher: DispatcherId, wishes: Sequence[Wish]) -> list[Claim]:
@@ -83,9 +104,24 @@ async def claim(tx: Tx, dispatcher: DispatcherId, wishes: Sequence[Wish]) -> lis
             "prompts": [wish.prompt_id for wish in wishes],
             "servers": [wish.server_id for wish in wishes],
             "fences": [wish.fence for wish in wishes],
+            "costs": [wish.cost for wish in wishes],
+            "bases": [wish.base for wish in wishes],
         },
     )
     return [Claim(*row) for row in await rows.fetchall()]
+
+
+async def claim_within(tx: Tx, dispatcher: DispatcherId, wishes: Sequence[Wish], limits: Limits) -> list[Claim]:
+    """The same, as far as running limits allow, which hold exactly whoever claims at the same time.
+
+    Earlier wishes come first. `tx` must be a transaction: its locks keep others from counting until it has ended.
+    """
+    given = {"jobs": [wish.job_id for wish in wishes], "in_all": limits.in_all, "per_account": limits.per_account}
+    await tx.execute(_LOCK_LIMITS, given)
+    rows = await tx.execute(_WITHIN, given)
+    allowed = {JobId(row[0]) for row in await rows.fetchall()}
+    within = [wish for wish in wishes if wish.job_id in allowed]
+    return await claim(tx, dispatcher, within) if within else []
 
 
 async def live(tx: Tx, server_id: ServerId, fence: int) -> list[Claim]:
@@ -106,3 +142,9 @@ async def canceling(tx: Tx, job_ids: Collection[JobId]) -> set[JobId]:
     """Which of these jobs are to be canceled."""
     rows = await tx.execute("SELECT id FROM jobs WHERE id = ANY(%s) AND state = 'canceling'", (list(job_ids),))
     return {JobId(row[0]) for row in await rows.fetchall()}
+
+
+async def lately(tx: Tx, server_id: ServerId) -> list[float]:
+    """How many seconds ago each job of the last minute was claimed for this server, newest first."""
+    rows = await tx.execute(_LATELY, (server_id,))
+    return [row[0] for row in await rows.fetchall()]
