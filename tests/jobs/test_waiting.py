@@ -189,10 +189,7 @@ async def test_of_many_parties_those_that_were_given_least_are_looked_at(yard: Y
     assert not found.complete
 
 
-async def test_a_walk_that_is_too_long_goes_on_where_it_stopped(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waiting, "PARTIES", 3)
+async def test_a_walk_that_is_too_long_goes_on_where_it_stopped(yard: Yard) -> None:
     for number in range(5):
         await yard.submit(end_user=f"user-{number}")
 

@@ -235,7 +235,7 @@ class Head:
 class Wish:
     """One claim that a dispatcher asks for: this job, as attempt `number`, on this server under this fence.
 
-    `cost` is what its party's virtual time advances by, from `base` at least (both in seconds divided by its weight).
+    `cost` is what its party's virtual time advances by, from `base` at least (seconds by its weight).
     """
 
     job_id: JobId
