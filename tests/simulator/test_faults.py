@@ -130,6 +130,21 @@ async def test_on_a_full_disk_nothing_is_saved_and_nothing_uploaded(asker: Asker
     assert fine["status"]["completed"]
 
 
+async def test_a_server_may_lose_its_models_and_find_them_again(asker: Asker) -> None:
+    loading = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "simulated_xl.safetensors"}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    await asker.fault("lose_models")
+
+    status, answer = await asker.post("/prompt", {"prompt": loading})
+    await asker.post("/control/fault", {"off": "lose_models"})
+    found, _ = await asker.post("/prompt", {"prompt": loading})
+
+    assert (status, found) == (400, 200)
+    assert answer["node_errors"]["1"]["errors"][0]["type"] == "value_not_in_list"
+
+
 def test_every_fault_is_explained() -> None:
     page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text("utf-8")
     rows = [line for line in page.partition("\n## Faults")[2].splitlines() if line.startswith("| `")]

@@ -35,8 +35,12 @@ class Catalogue:
         text = (importlib.resources.files("atelier.simulator") / "nodes.json").read_text("utf-8")
         nodes: dict[str, Any] = json.loads(text)
         self._nodes = {name: node for name, node in nodes.items() if name not in self.config.without_nodes}
+        self.show_models()
+
+    def show_models(self, *, shown: bool = True) -> None:
+        """Whether the loaders offer this server's model files, or none of them."""
         for node in self._nodes.values():
-            self._fill_in_models(node)
+            self._fill_in_models(node, shown=shown)
         self.catalog = Catalog(self._nodes)
 
     def names(self) -> list[str]:
@@ -50,13 +54,13 @@ class Catalogue:
                 self._nodes[name]["input"]["required"]["image"][0] = files
         return {name: self._nodes[name] for name in names if name in self._nodes}
 
-    def _fill_in_models(self, node: dict[str, Any]) -> None:
+    def _fill_in_models(self, node: dict[str, Any], *, shown: bool) -> None:
         required: dict[str, Any] = node["input"].get("required", {})
         for name, spec in required.items():
             files = list(self.config.files(_MODEL_INPUTS.get(name, "")))
             if not files:
                 continue
             if spec[0] == "COMBO":
-                spec[1]["options"] = files
+                spec[1]["options"] = files if shown else []
             elif isinstance(spec[0], list):
-                spec[0] = files
+                spec[0] = files if shown else []

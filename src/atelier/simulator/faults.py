@@ -17,6 +17,7 @@ KINDS = (
     "drop_socket",
     "no_socket",
     "lose_history",
+    "lose_models",
     "error_after_enqueue",
     "view_missing",
 )

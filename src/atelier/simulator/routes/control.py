@@ -19,6 +19,7 @@ async def switch_fault(request: web.Request) -> web.Response:
     body = as_object(await request.json()) or {}
     if "off" in body:
         simulator.faults.switch_off(None if body["off"] is True else str(body["off"]))
+        simulator.catalogue.show_models(shown=not simulator.faults.is_on("lose_models"))
         return web.json_response({"faults": simulator.faults.as_json()})
     fault = faults.parse(body)
     if fault is None:
@@ -28,7 +29,7 @@ async def switch_fault(request: web.Request) -> web.Response:
 
 
 def _switch_on(simulator: Simulator, fault: faults.Fault) -> None:
-    """`die` and `drop_socket` happen (after `delay`), `lose_history` also forgets, the others stay on."""
+    """`die` and `drop_socket` happen (after `delay`), `lose_history` and `lose_models` also forget, the others stay on."""
     if fault.kind == "die":
         asyncio.get_running_loop().call_later(fault.delay, os._exit, KILLED)
         return
@@ -38,6 +39,8 @@ def _switch_on(simulator: Simulator, fault: faults.Fault) -> None:
     simulator.faults.switch_on(fault)
     if fault.kind == "lose_history":
         simulator.queue.forget_all()
+    if fault.kind == "lose_models":
+        simulator.catalogue.show_models(shown=False)
 
 
 async def state(request: web.Request) -> web.Response:
