@@ -37,14 +37,15 @@ CREATE TABLE server_events (
 CREATE INDEX server_events_of_server ON server_events (server_id, id DESC);
 
 -- What lies on a server's disk because of us; ComfyUI has no request that removes it. `reference` is the path below
--- ComfyUI's own folders. An input's `name` is made of its content; a folder of outputs is a name as well. Since
--- `leaving_at` somebody was told that it may be removed: it is never used again.
+-- ComfyUI's own folders. An input's `name` is made of its content; a folder of outputs is its own name. `used_at` is
+-- right to the day. Since `leaving_at` somebody is about to remove it: it is never used again.
 CREATE TABLE server_files (
     server_id  text NOT NULL,
     reference  text NOT NULL,
     name       text NOT NULL,
     size       bigint NOT NULL,
     placed_at  timestamptz NOT NULL DEFAULT now(),
+    used_at    timestamptz NOT NULL DEFAULT now(),
     leaving_at timestamptz,
     PRIMARY KEY (server_id, reference)
 );
