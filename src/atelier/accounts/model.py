@@ -18,11 +18,16 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant: a person or an application. Names are unique."""
+    """A tenant: a person or an application. Names are unique.
+
+    `weight` is its part of the fleet beside others' 1; `max_running` (jobs at once) None: the setting's.
+    """
 
     id: AccountId
     name: str
     created_at: dt.datetime
+    weight: float = 1.0
+    max_running: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

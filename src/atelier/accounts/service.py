@@ -1,7 +1,7 @@
 """Accounts come and go, keys are shown once and proven by a digest, and a hot request costs no query."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from atelier.accounts import rules, store
 from atelier.accounts.model import Account, AccountExists, ApiKey, Caller, Role, Unauthorized
@@ -12,6 +12,8 @@ from atelier.kit.ids import AccountId, KeyId, new_uuid
 
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 10_000
+MOST_WEIGHT = 1000
+MOST_RUNNING = 1_000_000
 LAST_USE_RESTS = dt.timedelta(minutes=1)
 
 
@@ -37,6 +39,23 @@ async def ensure_account(tx: Tx, name: str) -> Account:
     if found is None:
         raise NotFound(f"the account named {name!r} vanished while it was looked for")
     return found
+
+
+async def accounts_by_id(tx: Tx, ids: Collection[AccountId]) -> dict[AccountId, Account]:
+    """Those of them that there are."""
+    return await store.accounts_by_id(tx, ids)
+
+
+async def set_part(tx: Tx, account: Account, *, weight: float, max_running: int | None) -> Account:
+    """Give it this part of the fleet: from its next job on. Refuses a weight that is none."""
+    if not 0 < weight <= MOST_WEIGHT:
+        raise Refusal(f"a weight is more than 0 and at most {MOST_WEIGHT}; 1 is everybody's")
+    if max_running is not None and not 0 <= max_running <= MOST_RUNNING:
+        raise Refusal(f"a running limit is from 0 (no limit) to {MOST_RUNNING}")
+    changed = await store.set_part(tx, account.id, weight, max_running)
+    if changed is None:
+        raise NotFound(f"there is no account {account.id}")
+    return changed
 
 
 async def create_key(

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ async def insert_account(tx: Tx, account_id: AccountId, name: str) -> Account | 
     """The new account, or None when the name is taken."""
     cursor = await tx.execute(
         "INSERT INTO accounts (id, name) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING"
-        " RETURNING id, name, created_at",
+        " RETURNING id, name, created_at, weight, max_running",
         (account_id, name),
     )
     row = await cursor.fetchone()
@@ -31,19 +31,42 @@ async def insert_account(tx: Tx, account_id: AccountId, name: str) -> Account | 
 
 
 async def account_named(tx: Tx, name: str) -> Account | None:
-    cursor = await tx.execute("SELECT id, name, created_at FROM accounts WHERE name = %s", (name,))
+    cursor = await tx.execute(
+        "SELECT id, name, created_at, weight, max_running FROM accounts WHERE name = %s", (name,)
+    )
     row = await cursor.fetchone()
     return _account(row) if row else None
 
 
 async def accounts(tx: Tx) -> Sequence[Account]:
     """All of them, by name."""
-    cursor = await tx.execute("SELECT id, name, created_at FROM accounts ORDER BY name")
+    cursor = await tx.execute("SELECT id, name, created_at, weight, max_running FROM accounts ORDER BY name")
     return [_account(row) for row in await cursor.fetchall()]
 
 
 async def account_by_id(tx: Tx, account_id: AccountId) -> Account | None:
-    cursor = await tx.execute("SELECT id, name, created_at FROM accounts WHERE id = %s", (account_id,))
+    cursor = await tx.execute(
+        "SELECT id, name, created_at, weight, max_running FROM accounts WHERE id = %s", (account_id,)
+    )
+    row = await cursor.fetchone()
+    return _account(row) if row else None
+
+
+async def accounts_by_id(tx: Tx, ids: Collection[AccountId]) -> dict[AccountId, Account]:
+    cursor = await tx.execute(
+        "SELECT id, name, created_at, weight, max_running FROM accounts WHERE id = ANY(%s)", (list(ids),)
+    )
+    found = [_account(row) for row in await cursor.fetchall()]
+    return {account.id: account for account in found}
+
+
+async def set_part(tx: Tx, account_id: AccountId, weight: float, max_running: int | None) -> Account | None:
+    """The account with its new part of the fleet; None when there is none."""
+    cursor = await tx.execute(
+        "UPDATE accounts SET weight = %s, max_running = %s WHERE id = %s"
+        " RETURNING id, name, created_at, weight, max_running",
+        (weight, max_running, account_id),
+    )
     row = await cursor.fetchone()
     return _account(row) if row else None
 
@@ -104,8 +127,8 @@ async def touch(tx: Tx, key_id: uuid.UUID) -> None:
 
 
 def _account(row: tuple[Any, ...]) -> Account:
-    account_id, name, created_at = row
-    return Account(AccountId(account_id), name, created_at)
+    account_id, *rest = row
+    return Account(AccountId(account_id), *rest)
 
 
 def _key(row: tuple[Any, ...]) -> ApiKey:

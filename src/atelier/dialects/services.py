@@ -7,12 +7,24 @@ from atelier.accounts.service import Authenticator
 from atelier.dialects.links import LinkSigner
 from atelier.intake.service import Intake
 from atelier.jobs.outlook import Outlook
+from atelier.jobs.queue import QueueFigures
 from atelier.kit.database import Database
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.model import Storage
 
 MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings allow, for those who ask why jobs wait; 0: no limit."""
+
+    max_queued: int = 0
+    max_queued_per_account: int = 0
+    max_running: int = 0
+    max_running_per_account: int = 0
+    server_jobs_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +48,7 @@ class Services:
     upload_limit: int = 2_000 * MEGABYTE
     keepalive: float = 10.0
     outlook: Outlook = field(default_factory=Outlook)
+    figures: QueueFigures = field(default_factory=QueueFigures)
+    limits: Limits = field(default_factory=Limits)
     streams: StreamSlots = field(default_factory=lambda: StreamSlots(per_owner=256))
     closing: asyncio.Event = field(default_factory=asyncio.Event)

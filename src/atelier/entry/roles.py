@@ -11,7 +11,7 @@ from atelier.accounts.service import Authenticator
 from atelier.comfy.client import Timeouts
 from atelier.dialects.app import create_app
 from atelier.dialects.links import LinkSigner
-from atelier.dialects.services import Services
+from atelier.dialects.services import Limits, Services
 from atelier.dispatch.context import Context
 from atelier.dispatch.dispatcher import Dispatcher
 from atelier.dispatch.model import DispatchSettings
@@ -119,6 +119,13 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
         json_limit=settings.body_limit,
         upload_limit=settings.upload_limit,
         streams=StreamSlots(per_owner=settings.max_streams_per_account),
+        limits=Limits(
+            max_queued=settings.max_queued,
+            max_queued_per_account=settings.max_queued_per_account,
+            max_running=settings.max_running,
+            max_running_per_account=settings.max_running_per_account,
+            server_jobs_per_minute=settings.server_jobs_per_minute,
+        ),
     )
     server = ApiServer(create_app(services), listener)
     async with background() as tasks:

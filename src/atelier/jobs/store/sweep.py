@@ -1,6 +1,8 @@
 """Periodic work on jobs: waiting too long, keeping too long, partitions of the event log."""
 
 import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from psycopg import sql
 
@@ -36,7 +38,37 @@ DELETE FROM job_events e USING jobs j
 WHERE j.id = ANY(%s) AND e.job_id = j.id AND e.job_day = (j.created_at AT TIME ZONE 'UTC')::date
 """
 
-_OF_A_JOB = ("outputs", "job_inputs", "holds", "job_progress", "job_previews", "job_watches")
+_OF_A_JOB = ("outputs", "job_inputs", "holds", "job_progress", "job_previews", "job_watches", "dead_letters")
+
+# A walk along the index of keep_until, so that a clean-up reads each finished job once.
+_LOOK = """
+SELECT j.id, j.keep_until, finished_at < now() - make_interval(secs => %(older_than)s) AND state = ANY(%(states)s)
+       AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.job_id = j.id AND d.settled_at IS NULL)
+FROM jobs j
+WHERE finished_at IS NOT NULL AND (%(until)s::timestamptz IS NULL OR (keep_until, id) > (%(until)s, %(id)s::uuid))
+ORDER BY keep_until, id LIMIT %(most)s
+"""
+
+_EXPIRE_OUTPUTS = """
+UPDATE assets SET expires_at = least(expires_at, now())
+WHERE id IN (SELECT asset_id FROM outputs WHERE job_id = ANY(%s))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a clean-up has come."""
+
+    keep_until: dt.datetime
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What one step deleted; `mark` is where the next one goes on, None when there is no more."""
+
+    deleted: int
+    mark: Mark | None
 
 
 async def expire(tx: Tx, most: int = 500) -> list[JobId]:
@@ -61,12 +93,35 @@ async def forget_finished(tx: Tx, most: int = 500) -> int:
         "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND keep_until < now() LIMIT %s FOR UPDATE SKIP LOCKED",
         (most,),
     )
-    ids = [row[0] for row in await rows.fetchall()]
-    for table in _OF_A_JOB:
-        await tx.execute(f"DELETE FROM {table} WHERE job_id = ANY(%s)", (ids,))  # noqa: S608 - fixed names
-    await tx.execute(_FORGET_EVENTS, (ids,))
-    await tx.execute("DELETE FROM jobs WHERE id = ANY(%s)", (ids,))
+    ids = [JobId(row[0]) for row in await rows.fetchall()]
+    await _forget(tx, ids)
     return len(ids)
+
+
+async def clean(
+    tx: Tx, *, older_than: float, states: Collection[JobState], mark: Mark | None = None, most: int = 500
+) -> Cleaned:
+    """One step of deleting jobs that ended `older_than` seconds ago in one of `states`, with their outputs.
+
+    Each step looks at the next `most` finished jobs. Open dead letters stay until somebody settles them.
+    """
+    values = {"older_than": older_than, "states": list(states), "most": most}
+    values |= {"until": mark.keep_until if mark else None, "id": mark.job_id if mark else None}
+    looked = await (await tx.execute(_LOOK, values)).fetchall()
+    fit = [row[0] for row in looked if row[2]]
+    rows = await tx.execute("SELECT id FROM jobs WHERE id = ANY(%s) FOR UPDATE SKIP LOCKED", (fit,))
+    ids = [JobId(row[0]) for row in await rows.fetchall()]
+    await tx.execute(_EXPIRE_OUTPUTS, (ids,))
+    await _forget(tx, ids)
+    return Cleaned(len(ids), Mark(looked[-1][1], JobId(looked[-1][0])) if len(looked) == most else None)
+
+
+async def _forget(tx: Tx, ids: Sequence[JobId]) -> None:
+    """Delete these jobs and what belongs to them."""
+    for table in _OF_A_JOB:
+        await tx.execute(f"DELETE FROM {table} WHERE job_id = ANY(%s)", (list(ids),))  # noqa: S608 - fixed names
+    await tx.execute(_FORGET_EVENTS, (list(ids),))
+    await tx.execute("DELETE FROM jobs WHERE id = ANY(%s)", (list(ids),))
 
 
 async def forget_live(tx: Tx) -> None:
