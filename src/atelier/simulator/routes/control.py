@@ -29,7 +29,7 @@ async def switch_fault(request: web.Request) -> web.Response:
 
 
 def _switch_on(simulator: Simulator, fault: faults.Fault) -> None:
-    """`die` and `drop_socket` happen (after `delay`), `lose_history` and `lose_models` also forget, the others stay on."""
+    """`die` and `drop_socket` happen (after `delay`), `lose_…` also forgets, the others stay on."""
     if fault.kind == "die":
         asyncio.get_running_loop().call_later(fault.delay, os._exit, KILLED)
         return
