@@ -22,7 +22,7 @@ def unexplained(run: Run) -> list[str]:
         sort = sorts.get(job.number or "", Sort.PLAIN)
         tried = attempts[job.id]
         if job.state == "failed" and not _explained(run, job, tried, sort):
-            found.append(f"job {job.id} ({sort}): {job.error}; {_told(tried)}")
+            found.append(f"job {job.id} ({sort}): {job.code}: {job.message}; {_told(tried)}")
         elif job.state == "succeeded" and sort in {Sort.FAILING, Sort.ENDLESS}:
             found.append(f"job {job.id} can only fail, and succeeded")
         elif job.state == "expired":

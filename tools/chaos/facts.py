@@ -28,6 +28,10 @@ class JobFact:
     def code(self) -> str:
         return str((self.error or {}).get("code", ""))
 
+    @property
+    def message(self) -> str:
+        return str((self.error or {}).get("message", ""))[:300]
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptFact:
