@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from atelier.assets.collect import collect
-from atelier.entry.roles import Foundation
+from atelier.entry.roles import Foundation, outlook_of
 from atelier.fleet.store import leasing
+from atelier.jobs.outlook import Outlook
 from atelier.jobs.store import sweep
 from atelier.kit.background import background
 from atelier.kit.database import Tx
@@ -20,7 +21,7 @@ EVENT_DAYS = 7
 async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     """A worker of background and periodic tasks, for as long as the context is open."""
     await prepare(ground.database)
-    rounds = Rounds(ground)
+    rounds = Rounds(ground, outlook_of(ground))
     await rounds.partition()
     tasks = Tasks(ground.database, ground.wakeups)
     tasks.every("* * * * * */10", "jobs.expire", rounds.expire)
@@ -40,11 +41,12 @@ class Rounds:
     """Each round may run twice, and alongside itself."""
 
     ground: Foundation
+    outlook: Outlook
 
     async def expire(self) -> None:
         """Jobs that waited longer than they may end as expired; whoever follows them is told."""
         async with self.ground.database.transaction() as tx:
-            ended = await sweep.expire(tx)
+            ended = await sweep.expire(tx, why=self.outlook.why)
         for job_id in ended:
             self.ground.wakeups.publish(f"job:{job_id}")
 

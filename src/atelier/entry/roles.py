@@ -20,10 +20,12 @@ from atelier.dispatch.telemetry import Telemetry
 from atelier.entry.api_server import ApiServer
 from atelier.entry.settings import Settings
 from atelier.entry.state import Secrets
+from atelier.fleet import scene
 from atelier.fleet import service as fleet
 from atelier.fleet.model import Origin
 from atelier.fleet.view import FleetView
 from atelier.intake.service import Intake
+from atelier.jobs.outlook import Outlook
 from atelier.jobs.service import QueueBounds
 from atelier.kit.background import background
 from atelier.kit.database import Database
@@ -119,6 +121,7 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
         json_limit=settings.body_limit,
         upload_limit=settings.upload_limit,
         streams=StreamSlots(per_owner=settings.max_streams_per_account),
+        outlook=outlook_of(ground),
         limits=Limits(
             max_queued=settings.max_queued,
             max_queued_per_account=settings.max_queued_per_account,
@@ -137,6 +140,17 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
             services.closing.set()
             server.stop()
             await serving
+
+
+def outlook_of(ground: Foundation) -> Outlook:
+    """What waiting jobs may expect, as seen from this process."""
+    settings = ground.settings
+    limits = scene.Limits(
+        running=settings.max_running,
+        running_per_account=settings.max_running_per_account,
+        per_minute=settings.server_jobs_per_minute,
+    )
+    return Outlook(ground.fleet, limits)
 
 
 def _intake(ground: Foundation) -> Intake:

@@ -1,9 +1,21 @@
 """What a job may expect: its place in the queue, when it will begin, and why it has not begun yet."""
 
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from atelier.fleet.forecast import Expected, forecast
+from atelier.fleet.model import Waiting
+from atelier.fleet.reasons import Ranks, Reasons
+from atelier.fleet.scene import Limits
+from atelier.fleet.view import FleetView
+from atelier.fleet.words import span
 from atelier.jobs.model import Job, JobState
-from atelier.jobs.store import reads
+from atelier.jobs.punctuality import Errors, Punctuality
+from atelier.jobs.store import prospects
+from atelier.jobs.store.prospects import Run
+from atelier.jobs.survey import Seen, Surveyor
 from atelier.kit import clock
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
@@ -14,15 +26,15 @@ POSITION_CAP = 1000
 KEPT_SECONDS = 1.0
 """How old a snapshot may be before the next reader takes another."""
 
-_WAITS = frozenset({JobState.QUEUED, JobState.PREPARING, JobState.CLAIMED})
+STALE_SECONDS = 5.0
+"""How old it may be for those who come while another is being taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
     """`position`: how many waiting jobs begin before it, `POSITION_CAP` at most; None: it does not wait.
 
-    `eta_seconds`: until it begins, None where nobody can know. `reason`: why it waits, in words; empty when it
-    does not.
+    `eta_seconds`: until it begins, None where nobody can know. `reason`: why it has not begun, in words, or empty.
     """
 
     position: int | None
@@ -40,23 +52,127 @@ class Prospect:
 class Outlook:
     """Prospects from a snapshot that is at most a second old, made only when somebody asks.
 
-    One snapshot serves all readers of this process, so that a poll costs no query of its own.
+    One snapshot serves all readers of this process, so that a poll costs no query of its own. `limits` are the
+    settings'; `view` spares the reading of inventories.
     """
 
-    def __init__(self, cap: int = POSITION_CAP) -> None:
+    def __init__(
+        self, view: FleetView | None = None, limits: Limits | None = None, cap: int = POSITION_CAP
+    ) -> None:
         self._cap = cap
-        self._taken = float("-inf")
-        self._places: dict[JobId, int] = {}
+        self._surveyor = Surveyor(view, limits or Limits())
+        self._taking = asyncio.Lock()
+        self._snapshot: _Snapshot | None = None
+        self._punctuality = Punctuality()
 
     async def of(self, tx: Tx, job: Job) -> Prospect:
         """What this job may expect now. The caller has checked whose job it is."""
-        if job.state not in _WAITS:
-            return Prospect(None, None, "")
-        if job.state is JobState.CLAIMED:
-            return Prospect(0, None, "next on its server")
-        if clock.monotonic() - self._taken > KEPT_SECONDS:
-            self._taken = clock.monotonic()
-            order = await reads.waiting_order(tx, self._cap)
-            self._places = {JobId(job_id): place for place, job_id in enumerate(order)}
-        place = self._places.get(job.id, min(len(self._places), self._cap))
-        return Prospect(place, None, "waiting for a server")
+        match job.state:
+            case JobState.PREPARING:
+                return dataclasses.replace(
+                    (await self._taken(tx)).newest(self._cap), reason="it is being prepared"
+                )
+            case JobState.CLAIMED:
+                return (await self._taken(tx)).claimed(job.id)
+            case JobState.QUEUED:
+                return await self._of_queued(tx, job)
+            case JobState.CANCELING:
+                return Prospect(None, None, "its server was told to stop it")
+            case _:
+                return Prospect(None, None, "")
+
+    async def why(self, tx: Tx, job_ids: Sequence[JobId]) -> dict[JobId, str]:
+        """Why these waiting jobs wait, wherever they are in the queue. It looks anew."""
+        snapshot = _snapshot(await self._surveyor.scene(tx, job_ids))
+        return {job_id: snapshot.of(job_id, self._cap).reason for job_id in job_ids if snapshot.knows(job_id)}
+
+    def errors(self) -> Errors:
+        """How true the first expectations were that this process told."""
+        return self._punctuality.errors()
+
+    async def _of_queued(self, tx: Tx, job: Job) -> Prospect:
+        snapshot = await self._taken(tx)
+        if not snapshot.knows(job.id):
+            return snapshot.newest(self._cap)
+        prospect = snapshot.of(job.id, self._cap)
+        if prospect.eta_seconds is None:
+            return prospect
+        self._punctuality.tell(job.id, snapshot.taken_at, prospect.eta_seconds)
+        return dataclasses.replace(prospect, eta_seconds=max(prospect.eta_seconds - snapshot.age, 0.0))
+
+    async def _taken(self, tx: Tx) -> "_Snapshot":
+        """The newest snapshot; whoever comes while one is being taken has the one before, if there is any."""
+        newest = self._snapshot
+        if newest is not None and newest.age <= (STALE_SECONDS if self._taking.locked() else KEPT_SECONDS):
+            return newest
+        async with self._taking:
+            if self._snapshot is None or self._snapshot.age > KEPT_SECONDS:
+                self._snapshot = _snapshot(await self._surveyor.scene(tx))
+                await self._compare(tx)
+            return self._snapshot
+
+    async def _compare(self, tx: Tx) -> None:
+        """Jobs that were told of and have begun meanwhile."""
+        if awaited := self._punctuality.awaited():
+            began = await prospects.left(tx, awaited)
+            self._punctuality.left(clock.monotonic(), began)
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """One forecast and its scene. Reasons are put into words when somebody asks for them, and then once."""
+
+    seen: Seen
+    reasons: Reasons
+    expected: Mapping[JobId, Expected]
+    jobs: Mapping[JobId, Waiting]
+    taken_at: float
+    words: dict[JobId, str]
+
+    @property
+    def age(self) -> float:
+        return clock.monotonic() - self.taken_at
+
+    def knows(self, job_id: JobId) -> bool:
+        return job_id in self.expected
+
+    def of(self, job_id: JobId, cap: int) -> Prospect:
+        expected = self.expected[job_id]
+        if job_id not in self.words:
+            self.words[job_id] = self.reasons.why(self.jobs[job_id])
+        return Prospect(min(expected.position, cap), expected.begins_in, self.words[job_id])
+
+    def newest(self, cap: int) -> Prospect:
+        """What came after the snapshot, or is behind all that it has."""
+        if not self.seen.complete:
+            return Prospect(cap, None, f"more than {cap} jobs are before it")
+        return Prospect(min(len(self.expected), cap), None, "waiting for a server")
+
+    def claimed(self, job_id: JobId) -> Prospect:
+        """The next on a server, perhaps behind another job there."""
+        run = self.seen.runs.get(job_id)
+        if run is None:
+            return Prospect(0, None, "next on a server")
+        before, rest = self._before(run)
+        if not before:
+            return Prospect(0, 0.0, f"{run.server_id} begins it now")
+        if rest is None:
+            return Prospect(0, None, f"next on {run.server_id}, behind another job")
+        return Prospect(0, rest, f"next on {run.server_id}, which is busy for about {span(rest)}")
+
+    def _before(self, run: Run) -> tuple[bool, float | None]:
+        """Whether its server works on something else first, and for how long."""
+        total: float | None = 0.0
+        for busy in self.seen.scene.stations[run.server_id].busy:
+            if busy.job_id == run.job_id:
+                break
+            total = None if total is None or busy.rest is None else total + busy.rest
+        return total != 0, total
+
+
+def _snapshot(seen: Seen) -> _Snapshot:
+    made = forecast(seen.scene)
+    jobs = {job.job_id: job for job in made.order}
+    return _Snapshot(
+        seen, Reasons(seen.scene, made, Ranks(made.order)), made.expected, jobs, clock.monotonic(), {}
+    )

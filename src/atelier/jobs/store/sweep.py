@@ -1,18 +1,23 @@
 """Periodic work on jobs: waiting too long, keeping too long, partitions of the event log."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
+from atelier.fleet.words import span
 from atelier.jobs.model import JobError, JobState
 from atelier.jobs.store import attempts
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
 
+Why = Callable[[Tx, Sequence[JobId]], Awaitable[Mapping[JobId, str]]]
+"""Words for why these jobs wait, as the end of "It was still …"."""
+
 _OVERDUE = """
-SELECT id FROM jobs WHERE state = 'queued' AND wait_until < now() ORDER BY wait_until LIMIT %s
+SELECT id, extract(epoch FROM now() - created_at)::float8 FROM jobs
+WHERE state = 'queued' AND wait_until < now() ORDER BY wait_until LIMIT %s
 FOR UPDATE SKIP LOCKED
 """
 
@@ -71,14 +76,16 @@ class Cleaned:
     mark: Mark | None
 
 
-async def expire(tx: Tx, most: int = 500) -> list[JobId]:
-    """End jobs that waited longer than their queue time-to-live. Gives their ids."""
+async def expire(tx: Tx, most: int = 500, why: Why | None = None) -> list[JobId]:
+    """End jobs that waited longer than their queue time-to-live. `why` says why they wait. Gives their ids."""
     rows = await tx.execute(_OVERDUE, (most,))
-    ids = [JobId(row[0]) for row in await rows.fetchall()]
-    for job_id in ids:
-        error = JobError("expired", "No server became free for it within its time in the queue.")
+    waited = {JobId(row[0]): float(row[1]) for row in await rows.fetchall()}
+    reasons = await why(tx, list(waited)) if why is not None and waited else {}
+    for job_id, seconds in waited.items():
+        still = reasons.get(job_id, "waiting for a server")
+        error = JobError("expired", f"It waited {span(seconds)} and was still {still}.")
         await attempts.end_job(tx, job_id, JobState.EXPIRED, error)
-    return ids
+    return list(waited)
 
 
 async def forget_keys(tx: Tx) -> int:

@@ -1,0 +1,154 @@
+"""One moment of a simulated time: which job begins next on which free server, by the rules of the policy."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from atelier.fleet.lines import Bay, Group, Line
+from atelier.fleet.model import Party, Waiting
+from atelier.fleet.policy import longest_wait
+from atelier.fleet.scene import Sharing, sharing
+from atelier.kit.ids import JobId
+
+Seconds = Callable[[Waiting, Bay], float]
+
+
+@dataclass(slots=True)
+class Moment:
+    """All that a decision looks at. `run` and `load`: seconds of a job there, `load` as if its models were not.
+
+    `room`: how many more jobs of somebody may begin. `begun`: what waits no more; `rivals` still name it.
+    """
+
+    run: Seconds
+    load: Seconds
+    now: float = 0.0
+    begun: set[JobId] = field(default_factory=set[JobId])
+    room: dict[Sharing, int] = field(default_factory=dict[Sharing, int])
+    lines: dict[int, dict[Party, Line]] = field(default_factory=dict[int, dict[Party, Line]])
+    rivals: dict[tuple[int, str], deque[Waiting]] = field(default_factory=dict[tuple[int, str], deque[Waiting]])
+    warm: dict[str, set[Bay]] = field(default_factory=dict[str, set[Bay]])
+
+    def rival(self, priority: int, bay: Bay) -> Waiting | None:
+        """Who of this class would go there next without a swap."""
+        firsts = (self._first(self.rivals.get((priority, lane))) for lane in bay.warm)
+        return min((job for job in firsts if job), key=lambda job: job.position, default=None)
+
+    def _first(self, rivals: deque[Waiting] | None) -> Waiting | None:
+        while rivals and rivals[0].job_id in self.begun:
+            rivals.popleft()
+        return next(
+            (job for job in rivals or () if job.job_id not in self.begun and self.may_begin(job.party)), None
+        )
+
+    def may_begin(self, party: Party) -> bool:
+        return self.room.get(sharing(party), 1) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Whose turn it was, and where it begins."""
+
+    line: Line
+    group: Group
+    job: Waiting
+    bay: Bay
+
+
+class Chooser:
+    """Decides for one class. `spare`: all have chosen once, and servers are not kept for what is warm there."""
+
+    def __init__(self, moment: Moment, priority: int, free: Sequence[Bay], *, spare: bool) -> None:
+        self._moment = moment
+        self._free = free
+        self._lines = sorted(moment.lines[priority].values(), key=lambda line: line.turn)
+        self._priority = priority
+        self._spare = spare
+        self._left: dict[str, int] = {}
+        self._bays: dict[Group, tuple[Bay | None, Sequence[Bay]]] = {}
+        self._rivals: dict[Bay, Waiting | None] = {}
+        self._uses: dict[Bay, float] = {}
+
+    def choose(self) -> Choice | None:
+        """The first in turn that can begin now, and where it begins soonest."""
+        for line in self._lines:
+            if line.queues and self._moment.may_begin(line.party):
+                choice = self._of_line(line)
+                if choice is not None:
+                    return choice
+        return None
+
+    def _of_line(self, line: Line) -> Choice | None:
+        best: Choice | None = None
+        queues = line.queues.items()
+        for group, queue in queues if len(queues) == 1 else sorted(queues, key=_oldest):
+            if best is not None and best.job.position < queue[0].position:
+                break
+            found = self._of_group(group, queue)
+            if found is not None and (best is None or found[0].position < best.job.position):
+                best = Choice(line, group, *found)
+        return best
+
+    def _of_group(self, group: Group, queue: deque[Waiting]) -> tuple[Waiting, Bay] | None:
+        warm, cold = self._free_for(group)
+        if warm is not None:
+            return queue[0], warm
+        left = self._take_left(group, queue, cold[0]) if cold else 0
+        if not cold or left == len(queue):
+            return None
+        job = queue[left]
+        swaps = [bay for bay in cold if self._may_swap(job, bay)]
+        return (job, min(swaps, key=lambda bay: self._loss(job, bay))) if swaps else None
+
+    def _free_for(self, group: Group) -> tuple[Bay | None, Sequence[Bay]]:
+        """A free server that has its models; all that would have to load them."""
+        known = self._bays.get(group)
+        if known is None:
+            bays = [bay for bay in self._free if bay in group.bays and bay.may_take(others=group.others)]
+            warm = next((bay for bay in bays if bay.has(group.lane)), None)
+            known = self._bays[group] = (warm, bays)
+        return known
+
+    def _take_left(self, group: Group, queue: deque[Waiting], bay: Bay) -> int:
+        """How many of these are left to busy servers that have their models and are free sooner than a swap is."""
+        left = self._left.get(group.lane)
+        if left is None:
+            left = self._places(group, queue[0], self._moment.load(queue[0], bay))
+        taken = min(left, len(queue))
+        self._left[group.lane] = left - taken
+        return taken
+
+    def _places(self, group: Group, job: Waiting, swap: float) -> int:
+        places, now = 0, self._moment.now
+        for bay in self._moment.warm.get(group.lane, ()):
+            rest = bay.free_at - now
+            if rest <= swap and bay in group.bays:
+                places += 1 + int((swap - rest) / max(self._moment.run(job, bay), 0.1))
+        return places
+
+    def _may_swap(self, job: Waiting, bay: Bay) -> bool:
+        """Whether this server may give up what is warm there for this job."""
+        rival = self._rival(bay)
+        if rival is None:
+            return True
+        if bay.stay_until > self._moment.now:
+            return False
+        age = job.age + self._moment.now
+        return age + self._moment.run(rival, bay) >= longest_wait(self._moment.load(job, bay))
+
+    def _rival(self, bay: Bay) -> Waiting | None:
+        if self._spare:
+            return None
+        if bay not in self._rivals:
+            self._rivals[bay] = self._moment.rival(self._priority, bay)
+        return self._rivals[bay]
+
+    def _loss(self, job: Waiting, bay: Bay) -> tuple[float, int]:
+        """What a swap costs there: the loading, and what is warm there and nowhere else."""
+        if bay not in self._uses:
+            self._uses[bay] = sum(1.0 / len(self._moment.warm[lane]) for lane in bay.warm)
+        return (self._moment.load(job, bay) + self._uses[bay], bay.order)
+
+
+def _oldest(item: tuple[Group, deque[Waiting]]) -> int:
+    return item[1][0].position
