@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from atelier.dialects import dead_letters, files, health, jobs_v1, queue, servers
+from atelier.dialects import dead_letters, files, health, jobs_v1, models, queue, servers
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.openapi import document
 from atelier.dialects.problems import ErrorEnvelope, envelope
@@ -19,9 +19,24 @@ from atelier.kit.http.request_ids import RequestIds
 
 REQUEST_ID_HEADERS = ("X-Request-Id", "X-Comfy-Request-Id")
 
-BODY_MODELS = (servers.NewServer, servers.ServerChange, jobs_v1.Priority, dead_letters.Chosen, queue.CleanUp)
+BODY_MODELS = (
+    servers.NewServer,
+    servers.ServerChange,
+    jobs_v1.Priority,
+    dead_letters.Chosen,
+    queue.CleanUp,
+    models.Several,
+)
 
-ROUTERS = (jobs_v1.router, health.router, files.router, servers.router, dead_letters.router, queue.router)
+ROUTERS = (
+    jobs_v1.router,
+    health.router,
+    files.router,
+    servers.router,
+    dead_letters.router,
+    queue.router,
+    models.router,
+)
 
 
 class Application(FastAPI):
