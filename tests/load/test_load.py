@@ -63,7 +63,7 @@ def test_a_submit_whose_answer_was_lost_needs_only_a_good_end() -> None:
 
 def test_a_process_that_goes_on_growing_after_its_warm_up_is_told() -> None:
     leaking = Curve([Sample(float(at), 60 + at / 10, 20, 0.0) for at in range(301)])
-    flat = Curve([Sample(float(at), 60 + min(at, 60) / 4, 20, 0.0) for at in range(301)])
+    flat = Curve([Sample(float(at), 60 + min(at, 60) / 10, 20, 0.0) for at in range(301)])
 
     [told] = grown(Plan(users=1, seconds=300), {"API": leaking, "dispatcher": flat})
 

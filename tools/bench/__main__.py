@@ -10,11 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from tools.bench.cost import cost
+from tools.bench.fleet.section import ALONE, FLEET
 from tools.bench.section import Answer, Asked, Section
 
 SECTIONS: Mapping[str, Section] = {
     "cost": Section("what a job costs beside a server asked directly", cost),
+    "fleet": FLEET,
 }
+
+BY_NAME: Mapping[str, Section] = {**SECTIONS, **ALONE}
 
 
 def main() -> int:
@@ -25,7 +29,7 @@ def main() -> int:
     answers: dict[str, Answer] = {}
     with Console(stderr=True, highlight=False).status("") as status:
         for name in names:
-            answers[name] = SECTIONS[name].measure(Asked(asked.quick, asked.write_docs, status.update))
+            answers[name] = BY_NAME[name].measure(Asked(asked.quick, asked.write_docs, status.update))
             for table in answers[name].shown:
                 out.print(table)
     if asked.json is not None:
@@ -34,15 +38,15 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    told = "; ".join(f"{name}: {section.line}" for name, section in SECTIONS.items())
+    told = "; ".join(f"{name}: {section.line}" for name, section in BY_NAME.items())
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__, epilog=told)
     parser.add_argument("section", nargs="*", help="what to measure", metavar="SECTION")
     parser.add_argument("--quick", action="store_true", help="for a look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--write-docs", action="store_true", help="refresh the tables in the docs")
     asked = parser.parse_args()
-    if odd := [name for name in asked.section if name not in SECTIONS]:
-        parser.error(f"there is no section {odd[0]!r}: there are {', '.join(SECTIONS)}")
+    if odd := [name for name in asked.section if name not in BY_NAME]:
+        parser.error(f"there is no section {odd[0]!r}: there are {', '.join(BY_NAME)}")
     return asked
 
 

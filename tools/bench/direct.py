@@ -93,11 +93,11 @@ async def gaps(url: str, since: float, until: float) -> list[float]:
     """
     async with aiohttp.ClientSession() as http, http.get(f"{url}/history") as answer:
         entries = (await answer.json(content_type=None)).values()
-    runs = sorted(_run(entry["status"]["messages"]) for entry in entries)
+    runs = sorted(run_of(entry["status"]["messages"]) for entry in entries)
     inside = [run for run in runs if since * 1000 <= run[0] and run[1] <= until * 1000]
     return [max(later[0] - earlier[1], 0) for earlier, later in itertools.pairwise(inside)]
 
 
-def _run(messages: list[tuple[str, dict[str, float]]]) -> tuple[float, float]:
+def run_of(messages: list[tuple[str, dict[str, float]]]) -> tuple[float, float]:
     stamps = {kind: data["timestamp"] for kind, data in messages}
     return stamps["execution_start"], stamps["execution_success"]

@@ -71,7 +71,9 @@ class Usage:
     def memory(self) -> dict[str, Memory]:
         """Each group as it stands now."""
         groups = {name: [psutil.Process(pid) for pid in pids] for name, pids in self._pids.items()}
-        return {name: _memory(found) for name, found in (groups | {"postgresql": _postgres(self._state)}).items()}
+        return {
+            name: memory_of(found) for name, found in (groups | {"postgresql": _postgres(self._state)}).items()
+        }
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -95,7 +97,8 @@ def _seconds(process: psutil.Process) -> float:
     return 0.0
 
 
-def _memory(processes: Sequence[psutil.Process]) -> Memory:
+def memory_of(processes: Sequence[psutil.Process]) -> Memory:
+    """These together, as they stand now."""
     resident = proportional = 0.0
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -39,7 +39,7 @@ class Plan:
     @property
     def memory_bound(self) -> float:
         """MiB by which a process may grow after the warm-up, by the line through all that was seen."""
-        return 16.0
+        return 10.0
 
     @property
     def patience(self) -> float:

@@ -1,0 +1,1 @@
+"""What many servers cost: scaling, idle time between jobs, claims from long queues, two dispatchers, memory."""
