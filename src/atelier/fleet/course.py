@@ -145,6 +145,7 @@ class Course:
     def _fill(self) -> None:
         """Give away what is free; classes strictly first."""
         free = [bay for bay in self._bays if bay.open]
+        self._moment.left.clear()
         for priority in sorted(self._moment.lines, reverse=True):
             for spare in (False, True):
                 while free and self._may_run_more():
@@ -172,15 +173,14 @@ class Course:
         self._occupy(bay, seconds, sharing(job.party))
 
     def _count_canaries(self, choice: Choice) -> None:
-        if choice.bay.share < 1 and choice.group.others:
-            choice.bay.passed -= 1.0
+        """A canary's part is counted over the jobs that it could have been given, and others as well."""
         for bay in self._canaries:
-            if bay is not choice.bay and bay in choice.group.bays:
-                bay.passed = min(bay.passed + bay.share, 1.0 + bay.share)
+            if choice.group.others and bay in choice.group.bays:
+                bay.passed = min(bay.passed + bay.share, 1.0 + bay.share) - (bay is choice.bay)
 
     def _swap(self, bay: Bay, job: Waiting, load: float) -> None:
-        if self._moment.rival(job.party.priority, bay) is not None:
-            bay.stay_until = self._moment.now + stay_after_swap(load)
+        if any(self._moment.waits_for(lane) for lane in bay.warm):
+            bay.stay_until = self._moment.now + load + stay_after_swap(load)
         for before in bay.warm:
             self._moment.warm[before].discard(bay)
         bay.warm = frozenset({job.lane})

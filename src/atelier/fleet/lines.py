@@ -72,6 +72,11 @@ class Line:
         self.time += seconds / self.weight
         self._look()
 
+    def first_of(self, lane: str) -> Waiting | None:
+        """Its oldest job of this lane."""
+        firsts = [queue[0] for group, queue in self.queues.items() if group.lane == lane]
+        return min(firsts, key=_position, default=None)
+
     def _look(self) -> None:
         self.turn = (self.time, min((queue[0].position for queue in self.queues.values()), default=0))
 

@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from atelier.fleet import policy
 from atelier.fleet.lines import Bay, Group, Line
 from atelier.fleet.model import Party, Waiting
-from atelier.fleet.policy import longest_wait
 from atelier.fleet.scene import Sharing, sharing
 from atelier.kit.ids import JobId
 
@@ -17,7 +17,8 @@ Seconds = Callable[[Waiting, Bay], float]
 class Moment:
     """All that a decision looks at. `run` and `load`: seconds of a job there, `load` as if its models were not.
 
-    `room`: how many more jobs of somebody may begin. `begun`: what waits no more; `rivals` still name it.
+    `room`: how many more jobs of somebody may begin. `begun`: what waits no more; `rivals` still name it. `left`:
+    how many more jobs of a lane the busy servers that have it would take sooner than a swap lasts.
     """
 
     run: Seconds
@@ -27,18 +28,16 @@ class Moment:
     room: dict[Sharing, int] = field(default_factory=dict[Sharing, int])
     lines: dict[int, dict[Party, Line]] = field(default_factory=dict[int, dict[Party, Line]])
     rivals: dict[tuple[int, str], deque[Waiting]] = field(default_factory=dict[tuple[int, str], deque[Waiting]])
+    left: dict[str, int] = field(default_factory=dict[str, int])
     warm: dict[str, set[Bay]] = field(default_factory=dict[str, set[Bay]])
 
-    def rival(self, priority: int, bay: Bay) -> Waiting | None:
-        """Who of this class would go there next without a swap."""
-        firsts = (self._first(self.rivals.get((priority, lane))) for lane in bay.warm)
-        return min((job for job in firsts if job), key=lambda job: job.position, default=None)
-
-    def _first(self, rivals: deque[Waiting] | None) -> Waiting | None:
-        while rivals and rivals[0].job_id in self.begun:
-            rivals.popleft()
-        return next(
-            (job for job in rivals or () if job.job_id not in self.begun and self.may_begin(job.party)), None
+    def waits_for(self, lane: str) -> bool:
+        """Whether any job of this lane waits."""
+        return any(
+            job.job_id not in self.begun
+            for (_, wanted), rivals in self.rivals.items()
+            if wanted == lane
+            for job in rivals
         )
 
     def may_begin(self, party: Party) -> bool:
@@ -62,11 +61,11 @@ class Chooser:
         self._moment = moment
         self._free = free
         self._lines = sorted(moment.lines[priority].values(), key=lambda line: line.turn)
-        self._priority = priority
         self._spare = spare
         self._left: dict[str, int] = {}
         self._bays: dict[Group, tuple[Bay | None, Sequence[Bay]]] = {}
-        self._rivals: dict[Bay, Waiting | None] = {}
+        self._rivals: dict[Bay, tuple[Line, Waiting] | None] = {}
+        self._firsts: dict[str, tuple[Line, Waiting] | None] = {}
         self._uses: dict[Bay, float] = {}
 
     def choose(self) -> Choice | None:
@@ -76,6 +75,8 @@ class Chooser:
                 choice = self._of_line(line)
                 if choice is not None:
                     return choice
+        if self._spare:
+            self._moment.left |= self._left
         return None
 
     def _of_line(self, line: Line) -> Choice | None:
@@ -84,12 +85,12 @@ class Chooser:
         for group, queue in queues if len(queues) == 1 else sorted(queues, key=_oldest):
             if best is not None and best.job.position < queue[0].position:
                 break
-            found = self._of_group(group, queue)
+            found = self._of_group(line, group, queue)
             if found is not None and (best is None or found[0].position < best.job.position):
                 best = Choice(line, group, *found)
         return best
 
-    def _of_group(self, group: Group, queue: deque[Waiting]) -> tuple[Waiting, Bay] | None:
+    def _of_group(self, line: Line, group: Group, queue: deque[Waiting]) -> tuple[Waiting, Bay] | None:
         warm, cold = self._free_for(group)
         if warm is not None:
             return queue[0], warm
@@ -97,7 +98,7 @@ class Chooser:
         if not cold or left == len(queue):
             return None
         job = queue[left]
-        swaps = [bay for bay in cold if self._may_swap(job, bay)]
+        swaps = [bay for bay in cold if self._may_swap(line, job, bay)]
         return (job, min(swaps, key=lambda bay: self._loss(job, bay))) if swaps else None
 
     def _free_for(self, group: Group) -> tuple[Bay | None, Sequence[Bay]]:
@@ -113,6 +114,8 @@ class Chooser:
         """How many of these are left to busy servers that have their models and are free sooner than a swap is."""
         left = self._left.get(group.lane)
         if left is None:
+            left = self._moment.left.get(group.lane)
+        if left is None:
             left = self._places(group, queue[0], self._moment.load(queue[0], bay))
         taken = min(left, len(queue))
         self._left[group.lane] = left - taken
@@ -126,22 +129,38 @@ class Chooser:
                 places += 1 + int((swap - rest) / max(self._moment.run(job, bay), 0.1))
         return places
 
-    def _may_swap(self, job: Waiting, bay: Bay) -> bool:
+    def _may_swap(self, line: Line, job: Waiting, bay: Bay) -> bool:
         """Whether this server may give up what is warm there for this job."""
         rival = self._rival(bay)
         if rival is None:
             return True
+        other, first = rival
         if bay.stay_until > self._moment.now:
             return False
-        age = job.age + self._moment.now
-        return age + self._moment.run(rival, bay) >= longest_wait(self._moment.load(job, bay))
+        now = self._moment.now
+        bound = policy.longest_wait(self._moment.load(job, bay))
+        if job.age + now + self._moment.run(first, bay) < bound:
+            return False
+        behind = other.time - line.time
+        return (
+            first.age + now < bound or behind > policy.OWED_AT_MOST or job.age - first.age > policy.MARGIN * bound
+        )
 
-    def _rival(self, bay: Bay) -> Waiting | None:
+    def _rival(self, bay: Bay) -> tuple[Line, Waiting] | None:
+        """Who would go there next without a swap: of the first in turn for each warm lane, the oldest."""
         if self._spare:
             return None
         if bay not in self._rivals:
-            self._rivals[bay] = self._moment.rival(self._priority, bay)
+            firsts = [first for lane in bay.warm if (first := self._first(lane))]
+            self._rivals[bay] = min(firsts, key=lambda first: first[1].position, default=None)
         return self._rivals[bay]
+
+    def _first(self, lane: str) -> tuple[Line, Waiting] | None:
+        """Whose turn comes first among those who wait for a lane."""
+        if lane not in self._firsts:
+            found = ((line, job) for line in self._lines if (job := line.first_of(lane)))
+            self._firsts[lane] = next((first for first in found if self._moment.may_begin(first[0].party)), None)
+        return self._firsts[lane]
 
     def _loss(self, job: Waiting, bay: Bay) -> tuple[float, int]:
         """What a swap costs there: the loading, and what is warm there and nowhere else."""
