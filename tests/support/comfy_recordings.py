@@ -1,6 +1,7 @@
 """What a real server said, in small samples: frames of sockets, histories and queues, by recording."""
 
 import base64
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ def histories() -> list[tuple[str, tuple[str, dict[str, Any]]]]:
 
 def queues() -> list[tuple[str, dict[str, Any]]]:
     return _all("comfy_queues.json")
+
+
+def object_info() -> dict[str, Any]:
+    """The whole catalogue of ComfyUI 0.3.64 (435 classes), without any model file."""
+    document: dict[str, Any] = json.loads(gzip.decompress((FOLDER / "object_info.json.gz").read_bytes()))
+    return document
 
 
 def binary(frame: dict[str, Any]) -> bytes:

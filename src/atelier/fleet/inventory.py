@@ -17,6 +17,7 @@ from typing import Any, cast
 from blake3 import blake3
 
 from atelier.comfy.catalog import Catalog, as_list, as_object, parse_node
+from atelier.fleet.loaders import LARGE, LOADERS, NOT_FILES
 
 _UNFIT = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
 """What custom nodes write as bounds and in texts although JSON has no such thing, as json.dumps spells it."""
@@ -41,6 +42,11 @@ class Inventory:
     sizes: Mapping[str, int] = field(repr=False, compare=False)
     """Bytes of a model file by its name, in whatever folder it lies; only those that are known."""
     _choices: dict[tuple[str, str], frozenset[Any] | None] = field(repr=False, compare=False)
+    _folders: dict[str, str] = field(repr=False, compare=False)
+
+    def folder_of(self, name: str) -> str | None:
+        """The folder that a model file of this name lies in, one of large models before others; None: no file."""
+        return self._folders.get(name)
 
     def options(self, class_type: str, input_name: str) -> frozenset[Any] | None:
         """The allowed values of a combo input; None when the input is free, unknown or filled by uploads."""
@@ -81,8 +87,21 @@ def stored(digest: bytes, classes: Mapping[str, Any], files: Files) -> Inventory
     known = _KNOWN.get(digest)
     if known is None:
         sizes = {name: size for names in files.values() for name, size in names.items() if size}
-        known = _KNOWN[digest] = Inventory(digest, classes, files, Catalog(classes), sizes, {})
+        known = _KNOWN[digest] = Inventory(digest, classes, files, Catalog(classes), sizes, {}, {})
+        _note_folders(known)
     return known
+
+
+def _note_folders(inventory: Inventory) -> None:
+    """What a server does not list by folder, its known loaders offer."""
+    folders = inventory._folders  # noqa: SLF001 - it is made here, and never changed after
+    for class_type, inputs in LOADERS.items():
+        for input_name, folder in inputs.items():
+            for name in inventory.options(class_type, input_name) or ():
+                if isinstance(name, str) and name.lower() not in NOT_FILES:
+                    folders[name] = folder
+    for folder, names in sorted(inventory.files.items(), key=lambda one: (one[0] in LARGE, one[0])):
+        folders.update(dict.fromkeys(names, folder))
 
 
 def _spelled(whole: object) -> str:

@@ -4,37 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atelier.fleet.inventory import Inventory
-from atelier.fleet.loaders import LANE, PART
+from atelier.fleet.loaders import LOADERS
 from atelier.fleet.model import Server
 from atelier.fleet.needs import takes_jobs
 from atelier.fleet.requirements import nearest
-
-FOLDERS: Mapping[str, str] = {
-    "ckpt_name": "checkpoints",
-    "unet_name": "diffusion_models",
-    "model_path": "diffusers",
-    "clip_name": "text_encoders",
-    "clip_name1": "text_encoders",
-    "clip_name2": "text_encoders",
-    "clip_name3": "text_encoders",
-    "clip_name4": "text_encoders",
-    "vae_name": "vae",
-    "lora_name": "loras",
-    "control_net_name": "controlnet",
-    "style_model_name": "style_models",
-    "gligen_name": "gligen",
-    "hypernetwork_name": "hypernetworks",
-    "photomaker_model_name": "photomaker",
-    "audio_encoder_name": "audio_encoders",
-    "ipadapter_file": "ipadapter",
-}
-"""The folder of ComfyUI's `models` that a loader's input lists, as folder_paths.py of 0.3.64 names them."""
-
-_BY_CLASS: Mapping[tuple[str, str], str] = {
-    ("UpscaleModelLoader", "model_name"): "upscale_models",
-    ("CLIPVisionLoader", "clip_name"): "clip_vision",
-    ("ModelPatchLoader", "name"): "model_patches",
-}
 
 ALIASES: Mapping[str, str] = {"unet": "diffusion_models", "clip": "text_encoders"}
 """What ComfyUI called these folders before."""
@@ -131,9 +104,8 @@ def models(inventory: Inventory) -> Mapping[str, Mapping[str, int]]:
     if inventory.files:
         return {folder: files for folder, files in inventory.files.items() if files}
     found: dict[str, dict[str, int]] = {}
-    for class_type, inputs in (*LANE.items(), *PART.items()):
-        for name in inputs:
-            folder = _BY_CLASS.get((class_type, name)) or FOLDERS.get(name, name)
+    for class_type, inputs in LOADERS.items():
+        for name, folder in inputs.items():
             files = inventory.options(class_type, name) or ()
             if texts := {file: 0 for file in files if isinstance(file, str)}:
                 found.setdefault(folder, {}).update(texts)

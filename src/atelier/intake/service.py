@@ -57,6 +57,7 @@ class _Judged:
     digest: bytes
     shape: bytes
     requirement: Requirement
+    lane: str
     inputs: tuple[AssetId, ...]
 
 
@@ -97,7 +98,7 @@ class Intake:
             graph_digest=judged.digest,
             graph_text=judged.text,
             requirement_id=requirement_id,
-            lane=lane_of(judged.graph),
+            lane=judged.lane,
             shape=judged.shape,
             queue_ttl=self.queue_ttl,
             retention=self.retention,
@@ -136,11 +137,12 @@ class Intake:
 
     def _judge(self, workflow: object) -> _Judged:
         graph = parse(workflow)
-        check_files(graph, [inventory.classes for inventory in self.fleet.inventories()])
-        requirement = requirement_of(graph)
+        known = tuple(self.fleet.inventories())
+        check_files(graph, [inventory.classes for inventory in known])
+        requirement, lane = requirement_of(graph, known), lane_of(graph, known)
         inputs = _inputs(graph)
         self.fleet.judge(requirement, graph, _is_asset)
-        return _Judged(graph, canonical(graph), digest(graph), shape_digest(graph), requirement, inputs)
+        return _Judged(graph, canonical(graph), digest(graph), shape_digest(graph), requirement, lane, inputs)
 
     async def _accept(self, job: NewJob) -> Job:
         """One statement; with inputs one transaction, in which nobody can delete them."""
