@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from atelier.jobs.model import Limits
+from support.acts import LIMITED, UNLIMITED
 from support.interleaving import Tape
 from support.world import Order, World, world_on
 from support.yard import Yard
@@ -26,6 +28,7 @@ ACTS = {
     "submit": ("submit", b"\1"),
     "claim": ("feed", b""),
     "claim elsewhere": ("feed", b"\1"),
+    "claim another elsewhere": ("feed", b"\1\1"),
     "claim the overdue": ("feed", b"\0\1"),
     "renew": ("beat", b"\0\2"),
     "take over": ("take over", b""),
@@ -44,6 +47,7 @@ ACTS = {
 DUELS = [
     ("submit", "submit"),
     ("claim", "claim elsewhere"),
+    ("claim", "claim another elsewhere"),
     ("claim", "take over"),
     ("claim", "leave"),
     ("claim", "cancel what waits"),
@@ -80,6 +84,23 @@ FAULTS = {
     "a claim of what does not wait any more": (
         ("claim", "cancel what waits"),
         {"j.state = 'queued' AND j.attempt = w.number - 1": "j.attempt = w.number - 1"},
+    ),
+    "a claim that does not advance the share": (
+        ("claim", "claim another elsewhere"),
+        {"+ (excluded.virtual_time - excluded.started)": ""},
+    ),
+    "a claim that charges from what it read before": (
+        ("claim", "claim another elsewhere"),
+        {
+            "virtual_time = greatest(shares.virtual_time, excluded.started)": (
+                "virtual_time = greatest((SELECT s.virtual_time FROM shares s WHERE s.priority = excluded.priority"
+                " AND s.account_id = excluded.account_id AND s.end_user = excluded.end_user), excluded.started)"
+            )
+        },
+    ),
+    "a running limit that is not counted under the lock": (
+        ("claim", "claim another elsewhere"),
+        {"SELECT pg_advisory_xact_lock(kind, who)": "SELECT kind, who"},
     ),
     "an end without fence": (
         ("lose", "take over"),
@@ -152,12 +173,12 @@ async def world(url: str) -> AsyncGenerator[World]:
         yield made
 
 
-async def fight(world: World, first: str, second: str) -> None:
+async def fight(world: World, first: str, second: str, limits: Limits = UNLIMITED) -> None:
     """Every order of two acts with at most two changes of turn."""
     for lead in (0, 1):
         for before in range(MANY):
             for between in range(1, MANY):
-                steps = await world.duel((ACTS[first], ACTS[second]), Order(lead, before, between))
+                steps = await world.duel((ACTS[first], ACTS[second]), Order(lead, before, between), limits)
                 if between >= steps[1 - lead]:
                     break
             if before >= steps[lead]:
@@ -169,12 +190,17 @@ async def test_every_promise_holds_when(world: World, first: str, second: str) -
     await fight(world, first, second)
 
 
+@pytest.mark.parametrize("limits", [LIMITED, Limits(in_all=3)], ids=["of the account", "of the fleet"])
+async def test_a_running_limit_holds_when_two_claim(world: World, limits: Limits) -> None:
+    await fight(world, "claim", "claim another elsewhere", limits)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 async def test_the_checker_sees(url: str, name: str) -> None:
     (first, second), broken = FAULTS[name]
     async with world_on(url, broken) as world:
         with pytest.raises(AssertionError):
-            await fight(world, first, second)
+            await fight(world, first, second, LIMITED if "limit" in name else UNLIMITED)
 
         assert sum(lane.broken_used for lane in world.lanes) > 0
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from atelier.fleet.model import Origin
 from atelier.fleet.store import leasing, roster
 from atelier.jobs import rules, service
-from atelier.jobs.model import Cause, Claim, Head, IdempotencyKey, JobError, Outcome, Wish
-from atelier.jobs.store import attempts, claims, sweep
+from atelier.jobs.model import Cause, Claim, Head, IdempotencyKey, JobError, Limits, Outcome, Wish
+from atelier.jobs.store import attempts, claims, sweep, waiting
+from atelier.jobs.store.waiting import Asked
 from atelier.kit.database import Tx
 from atelier.kit.ids import AccountId, DispatcherId, JobId, ServerId, new_uuid
 from support.interleaving import Lane, Tape
@@ -15,11 +16,19 @@ from support.yard import made, new_job
 
 SERVERS = (ServerId("server-1"), ServerId("server-2"))
 MOST_JOBS = 6
+COST, BASE = 3.0, 100.0
+"""What each claim charges, and from where."""
+
+UNLIMITED = Limits()
+LIMITED = Limits(per_account=3)
+LIMITS = (UNLIMITED, UNLIMITED, LIMITED, Limits(in_all=3))
+"""Under which of these a world may stand; in the beginning two jobs are on servers."""
+
 _FAILED = JobError("node_execution_error", "It failed.")
 
 _EMPTY = """
 DELETE FROM jobs; DELETE FROM job_events; DELETE FROM holds; DELETE FROM outputs; DELETE FROM assets;
-DELETE FROM idempotency_keys; DELETE FROM dispatchers; DELETE FROM leases; DELETE FROM servers
+DELETE FROM idempotency_keys; DELETE FROM dispatchers; DELETE FROM leases; DELETE FROM servers; DELETE FROM shares
 """
 
 _LAPSE = """
@@ -50,11 +59,13 @@ class Acts:
         self.processes = (Process(), Process())
         self.jobs: list[JobId] = []
         self.account_id = AccountId(new_uuid())
+        self.limits = UNLIMITED
         self.verdicts: dict[Lane, tuple[Claim, object]] = {}
         self._requirement_id = requirement_id
 
-    async def begin(self) -> None:
+    async def begin(self, limits: Limits) -> None:
         """Each dispatcher has a server and a claim; two jobs wait, one of them for too long."""
+        self.limits = limits
         await self.observer.execute(_EMPTY)
         self.processes, self.jobs = (Process(), Process()), []
         for server, process in zip(SERVERS, self.processes, strict=True):
@@ -64,7 +75,7 @@ class Acts:
                 await leasing.acquire(self.observer, process.me, 1)
             process.leases = {server: 1}
             await self._accept(3600.0)
-            heads = await claims.heads(self.observer, refused=(), each=1, most=1)
+            heads = await _heads(self.observer)
             wishes = _wishes(heads, process.leases, Tape(b""))
             process.claims += await claims.claim(self.observer, process.me, wishes)
         await self._accept(3600.0)
@@ -84,7 +95,7 @@ class Acts:
                 await self._end(claim)
         for _ in range(MOST_JOBS):
             await self.ripen()
-            heads = await claims.heads(self.observer, refused=(), each=4, most=8)
+            heads = await _heads(self.observer)
             for claim in await claims.claim(self.observer, last.me, _wishes(heads, last.leases, Tape(b""))):
                 await self._end(claim)
 
@@ -112,11 +123,14 @@ class Acts:
     async def feed(self, lane: Lane, tape: Tape) -> None:
         """See what waits; later claim some of it."""
         process = self._process(tape)
-        heads = await lane.transaction(lambda tx: claims.heads(tx, refused=(), each=4, most=8))
+        heads = await lane.transaction(_heads)
         wishes = _wishes(heads, process.leases, tape)
         if not wishes:
             return
-        taken = await lane.transaction(lambda tx: claims.claim(tx, process.me, wishes))
+        if self.limits == UNLIMITED:
+            taken = await lane.transaction(lambda tx: claims.claim(tx, process.me, wishes))
+        else:
+            taken = await lane.transaction(lambda tx: claims.claim_within(tx, process.me, wishes, self.limits))
         if tape.choose(6) < 5:
             process.claims += taken
 
@@ -212,6 +226,12 @@ class Acts:
                 assert await service.finish_canceled(self.observer, claim), "nobody can end what lives"
 
 
+async def _heads(tx: Tx) -> list[Head]:
+    """What waits, in the order of class and age."""
+    reading = await waiting.read(tx, Asked(slots=1))
+    return sorted(reading.heads, key=lambda head: (-head.priority, head.position))
+
+
 def _wishes(heads: list[Head], leases: Mapping[ServerId, int], tape: Tape) -> list[Wish]:
     """One wish per server that is believed to be leased."""
     wishes = list[Wish]()
@@ -219,5 +239,6 @@ def _wishes(heads: list[Head], leases: Mapping[ServerId, int], tape: Tape) -> li
         if heads:
             head = heads.pop(tape.choose(len(heads)))
             number = head.attempt + 1
-            wishes.append(Wish(head.job_id, number, rules.prompt_id(head.job_id, number), server, fence))
+            prompt_id = rules.prompt_id(head.job_id, number)
+            wishes.append(Wish(head.job_id, number, prompt_id, server, fence, cost=COST, base=BASE))
     return wishes

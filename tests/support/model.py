@@ -1,12 +1,13 @@
 """What must be true of jobs at every moment, whoever dies, freezes or races: read from the tables alone."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from atelier.jobs import rules
-from atelier.jobs.model import TERMINAL, Claim, JobState
+from atelier.jobs.model import TERMINAL, Claim, JobState, Limits
 from atelier.kit.database import Tx
 
 _SEEN = """
@@ -18,7 +19,8 @@ SELECT jsonb_build_object(
     'holds', (SELECT coalesce(jsonb_object_agg(job_id, to_jsonb(h)), '{}') FROM holds h),
     'events', (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY job_id, seq), '[]') FROM job_events e),
     'outputs', (SELECT coalesce(jsonb_agg(to_jsonb(o) ORDER BY asset_id), '[]') FROM outputs o),
-    'keys', (SELECT coalesce(jsonb_agg(to_jsonb(k) ORDER BY key), '[]') FROM idempotency_keys k)
+    'keys', (SELECT coalesce(jsonb_agg(to_jsonb(k) ORDER BY key), '[]') FROM idempotency_keys k),
+    'shares', (SELECT coalesce(jsonb_object_agg(priority, to_jsonb(s)), '{}') FROM shares s)
 )::text
 """
 
@@ -37,10 +39,11 @@ class Seen:
     events: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     keys: list[dict[str, Any]]
+    shares: Mapping[str, Any]
 
     @staticmethod
     def nothing() -> "Seen":
-        return Seen({}, {}, {}, [], {}, [], [], [])
+        return Seen({}, {}, {}, [], {}, [], [], [], {})
 
     def live(self, job_id: str) -> list[dict[str, Any]]:
         return [one for one in self.attempts.values() if one["job_id"] == job_id and one["state"] != "ended"]
@@ -65,6 +68,20 @@ def check_moment(seen: Seen) -> None:
             )
     for key in seen.keys:
         assert key["job_id"] in seen.jobs, "a key without its job"
+
+
+def check_charges(seen: Seen, base: float, cost: float) -> None:
+    """Every claim was charged once, to the class of its job. All jobs are of one account and cost the same."""
+    claimed = Counter(seen.jobs[one["job_id"]]["priority"] for one in seen.attempts.values())
+    given = {int(priority): share["virtual_time"] for priority, share in seen.shares.items()}
+    assert given == {priority: base + cost * times for priority, times in claimed.items()}, "charged wrongly"
+
+
+def check_limits(seen: Seen, limits: Limits) -> None:
+    """No more jobs are on servers than may be; all are of one account."""
+    there = sum(JobState(job["state"]) in HELD for job in seen.jobs.values())
+    for most in (limits.in_all, limits.per_account):
+        assert not most or there <= most, f"{there} jobs are on servers, {most} may be"
 
 
 def check_step(before: Seen, after: Seen) -> None:

@@ -5,10 +5,20 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from atelier.jobs.model import Limits
 from atelier.kit.database import Tx
-from support.acts import Acts
+from support.acts import BASE, COST, LIMITS, Acts
 from support.interleaving import Deadlock, Lane, Tape
-from support.model import Seen, check_commit, check_end, check_moment, check_step, look
+from support.model import (
+    Seen,
+    check_charges,
+    check_commit,
+    check_end,
+    check_limits,
+    check_moment,
+    check_step,
+    look,
+)
 
 Act = Callable[[Lane, Tape], Awaitable[None]]
 
@@ -64,7 +74,7 @@ class World:
 
     async def run(self, tape: Tape) -> None:
         """Play the tape: which acts begin, on what, who goes on, who is killed."""
-        async with self._scene() as group:
+        async with self._scene(LIMITS[tape.choose(len(LIMITS))]) as group:
             while tape or not all(lane.idle for lane in self.lanes):
                 able = [lane for lane in self._able() if tape or not lane.idle]
                 lane = able[tape.choose(len(able))]
@@ -73,10 +83,12 @@ class World:
                 else:
                     await self._go_on(lane, killed=bool(tape) and tape.choose(KILL_ONE_IN) == KILL_ONE_IN - 1)
 
-    async def duel(self, acts: tuple[tuple[str, bytes], tuple[str, bytes]], order: Order) -> tuple[int, int]:
+    async def duel(
+        self, acts: tuple[tuple[str, bytes], tuple[str, bytes]], order: Order, limits: Limits
+    ) -> tuple[int, int]:
         """Two acts in one order. Gives how many steps each took; their tapes say what they act on."""
         taken = [0, 0]
-        async with self._scene() as group:
+        async with self._scene(limits) as group:
             for lane, (name, tape) in zip(self.lanes, acts, strict=True):
                 await self._start(group, lane, name, self.named()[name], Tape(tape))
             while not all(lane.idle for lane in self.lanes):
@@ -88,8 +100,8 @@ class World:
         return taken[0], taken[1]
 
     @contextlib.asynccontextmanager
-    async def _scene(self) -> AsyncGenerator[asyncio.TaskGroup]:
-        await self.acts.begin()
+    async def _scene(self, limits: Limits) -> AsyncGenerator[asyncio.TaskGroup]:
+        await self.acts.begin(limits)
         self._seen = await look(self.acts.observer)
         try:
             async with asyncio.TaskGroup() as group:
@@ -135,6 +147,8 @@ class World:
     async def _judge(self, lane: Lane, *, committed: bool) -> None:
         before, self._seen = self._seen, await look(self.acts.observer)
         check_moment(self._seen)
+        check_charges(self._seen, BASE, COST)
+        check_limits(self._seen, self.acts.limits)
         check_step(before, self._seen)
         if committed and lane in self.acts.verdicts:
             claim, done = self.acts.verdicts.pop(lane)

@@ -81,8 +81,9 @@ class Pace:
         self._cold: dict[tuple[bytes, ServerId], float] = {}
 
     def expected(self, shape: bytes, server_id: ServerId) -> float | None:
-        """Seconds of a run with its models loaded; None where it was never measured."""
-        return self._runs.of(shape, server_id)
+        """Seconds of a run with its models loaded, or what it took at most with loading them; None: never seen."""
+        measured = self._runs.of(shape, server_id)
+        return self._cold.get((shape, server_id)) if measured is None else measured
 
     def loading(self, lane: str, server_id: ServerId) -> float:
         """Seconds that the lane's models take to load there; a guess where it was not measured."""
