@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from atelier.fleet.model import Health
-from atelier.fleet.store import roster
+from atelier.fleet.store import leasing, roster
 from atelier.jobs.model import Job, JobState
-from atelier.kit.ids import ServerId
+from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.simulator.config import SimulatorConfig
 from support.fleet import Ground, picture, sampled, simulator
 from support.wards import (
@@ -274,6 +274,20 @@ async def test_a_quarantine_outlives_its_dispatcher(ground: Ground) -> None:
         assert len((await state(ground, url))["executions"]) == 1
     async with simulator_at(port):
         assert (await ground.ended(job.id)).state == JobState.SUCCEEDED
+
+
+async def test_a_lease_that_is_taken_over_is_written_down(ground: Ground) -> None:
+    await ground.add_server("http://127.0.0.1:9", "sim-1")
+    async with ground.database.transaction() as tx:
+        lost, heir = [DispatcherId(new_uuid()) for _ in range(2)]
+        await leasing.beat(tx, lost, "lost", -1.0)
+        await leasing.acquire(tx, lost, 1)
+        await leasing.beat(tx, heir, "heir", 60.0)
+
+        await leasing.acquire(tx, heir, 1)
+
+    told = [told for kind, told in await events(ground, "sim-1") if kind == "taken_over"]
+    assert told == [{"dispatcher": "heir", "reason": "its dispatcher was lost"}]
 
 
 async def test_whoever_asks_for_a_probe_gets_it_at_once(ground: Ground) -> None:

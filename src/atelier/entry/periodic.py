@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from atelier.assets.collect import collect
 from atelier.entry.roles import Foundation, outlook_of
-from atelier.fleet.store import leasing
+from atelier.fleet.store import leasing, roster
 from atelier.jobs.outlook import Outlook
 from atelier.jobs.store import sweep
 from atelier.kit.background import background
@@ -30,6 +30,7 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     tasks.every("17 * * * *", "jobs.forget_keys", rounds.forget_keys)
     tasks.every("7 * * * *", "jobs.partition", rounds.partition)
     tasks.every("27 * * * *", "leasing.forget_dispatchers", rounds.forget_dispatchers)
+    tasks.every("37 * * * *", "roster.forget_events", rounds.forget_server_events)
     tasks.every("*/10 * * * *", "assets.collect", rounds.collect)
     async with background() as work:
         work.start(tasks.run())
@@ -64,6 +65,10 @@ class Rounds:
     async def forget_dispatchers(self) -> None:
         async with self.ground.database.transaction() as tx:
             await leasing.forget_dispatchers(tx)
+
+    async def forget_server_events(self) -> None:
+        async with self.ground.database.transaction() as tx:
+            await roster.forget_events(tx)
 
     async def partition(self) -> None:
         async with self.ground.database.transaction() as tx:

@@ -71,6 +71,12 @@ UPDATE jobs SET dispatcher_losses = dispatcher_losses + 1 FROM carried
 WHERE jobs.id = carried.job_id AND carried.server_id = ANY(%(lost)s::text[])
 """
 
+_TOLD = """
+INSERT INTO server_events (server_id, kind, data)
+SELECT lost.id, 'taken_over', jsonb_build_object('dispatcher', d.name, 'reason', 'its dispatcher was lost')
+FROM unnest(%(lost)s::text[]) AS lost(id), dispatchers d WHERE d.id = %(me)s
+"""
+
 
 async def beat(tx: Tx, me: DispatcherId, name: str, seconds: float) -> None:
     """Say that this dispatcher lives for `seconds` more, by the database's clock."""
@@ -120,6 +126,7 @@ async def acquire(tx: Tx, me: DispatcherId, most: int, among: Collection[ServerI
     await tx.execute(_LOCK_JOBS, (taken,))
     lost = [server_id for server_id in taken if held[server_id]]
     await tx.execute(_CARRY_OVER, {"taken": taken, "lost": lost})
+    await tx.execute(_TOLD, {"lost": lost, "me": me})
 
 
 async def leases(tx: Tx, me: DispatcherId) -> list[Lease]:
