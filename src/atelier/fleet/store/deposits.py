@@ -11,14 +11,15 @@ OUTPUTS = "output/atelier"
 """Below ComfyUI's own folder: a folder per day, in it one per attempt."""
 
 # A file that a job reads which has not ended, and the outputs of a day in which something was begun that still
-# lives, are left out. What somebody is about to remove is told again, in case it could not.
-_MAY_GO = """
-f.server_id = %(server)s AND (f.leaving_at IS NOT NULL
-   OR (f.reference LIKE 'input/%%' AND f.used_at < now() - make_interval(secs => %(age)s)
+# lives, are left out. What somebody is about to remove is told again, in case it could not. A name that leads
+# elsewhere (servers choose them) is never told: scripts remove what they read here.
+_MAY_GO = r"""
+f.server_id = %(server)s AND f.reference !~ '\.\.|[[:cntrl:]]' AND (f.leaving_at IS NOT NULL
+   OR (f.reference LIKE 'input/atelier/%%' AND f.used_at < now() - make_interval(secs => %(age)s)
        AND NOT EXISTS (
            SELECT 1 FROM assets a JOIN job_inputs i ON i.asset_id = a.id JOIN jobs j ON j.id = i.job_id
            WHERE a.hash = decode(left(f.name, 64), 'hex') AND j.finished_at IS NULL))
-   OR (f.reference LIKE 'output/%%'
+   OR (f.reference LIKE 'output/atelier/%%'
        AND to_date(right(f.name, 8), 'YYYYMMDD') + interval '1 day'
            < (now() AT TIME ZONE 'UTC') - make_interval(secs => %(age)s)
        AND NOT EXISTS (
