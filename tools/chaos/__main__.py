@@ -17,6 +17,7 @@ from tools.chaos import page
 from tools.chaos.deck import KINDS
 from tools.chaos.judging import judged
 from tools.chaos.plan import Plan
+from tools.chaos.processes import NotStarted
 from tools.chaos.report import breaks, report, tables
 from tools.chaos.running import Run, Say, run
 from tools.chaos.site import new_folder
@@ -33,6 +34,9 @@ def main() -> int:
     folder = new_folder()
     try:
         found = _found(plan, folder, console)
+    except NotStarted as reason:
+        console.print(f"the run could not begin: {reason}\nlogs and folders: {folder}", markup=False)
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         rmtree(folder, ignore_errors=True)
         console.print("stopped: everything that was started is gone")
@@ -40,7 +44,7 @@ def main() -> int:
     document = report(found, judged(found))
     _show(document, as_json=asked.json)
     for broken in breaks(document):
-        console.print(f"broken: {broken}", markup=False)
+        console.print(f"broken: {broken}", markup=False, soft_wrap=True)
     if asked.write_docs:
         page.write(document)
     if document["held"] and not asked.keep:
@@ -85,7 +89,7 @@ def _say(console: Console, update: Say) -> Say:
         nonlocal said_at
         if clock.monotonic() - said_at >= PLAIN_EVERY:
             said_at = clock.monotonic()
-            console.print(sentence, markup=False)
+            console.print(sentence, markup=False, soft_wrap=True)
 
     return say
 

@@ -50,14 +50,14 @@ class Plan:
         return {name: f"{value:g}" for name, value in told.items()} | {"log_level": "info"}
 
 
-def small(seed: int, jobs: int, *only: str) -> Plan:
-    """Short leases and short jobs, so that much happens within a minute."""
+def small(seed: int, jobs: int = 60, only: tuple[str, ...] = ()) -> Plan:
+    """Short leases and few clients, so that much happens to few jobs within a minute."""
     return Plan(
         seed=seed,
         jobs=jobs,
         minutes=1.5,
-        clients=16,
-        gap=1.2,
+        clients=8,
+        gap=0.8,
         heartbeat=0.5,
         hold=1.2,
         expiry=2.0,
@@ -65,8 +65,7 @@ def small(seed: int, jobs: int, *only: str) -> Plan:
         lost_after=2.0,
         run_timeout=8.0,
         probe_interval=2.0,
-        step_seconds=0.03,
         load_seconds=0.05,
-        steps=(2, 20),
+        steps=(10, 40),
         only=only,
     )
