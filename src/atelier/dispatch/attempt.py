@@ -1,7 +1,9 @@
 """One attempt: placed, submitted, watched to its end; every step may be asked twice."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import psycopg
@@ -54,7 +56,7 @@ class Attempt:
         self.watch = Watch(self)
         self._gauge = Gauge(self.graph)
         self._savers = saves_to_socket(self.graph)
-        self._bringing: asyncio.Timeout | None = None
+        self._scope: asyncio.Timeout | None = None
         if claim.attempt_state == "running":
             self.started_at = clock.monotonic() - claim.ran
 
@@ -116,9 +118,18 @@ class Attempt:
         self.watch.look_now()
 
     def _break_off(self) -> None:
-        bringing, self._bringing = self._bringing, None
-        if bringing is not None:
-            bringing.reschedule(asyncio.get_running_loop().time())
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.reschedule(asyncio.get_running_loop().time())
+
+    @contextlib.asynccontextmanager
+    async def breakable(self) -> AsyncGenerator[None]:
+        """What is awaited in here ends at once, with TimeoutError, when a cancel or a quarantine comes."""
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                yield
+        finally:
+            self._scope = None
 
     # Its way through the server ----------------------------------------------------------------
 
@@ -141,14 +152,12 @@ class Attempt:
         if self.evicted:
             return NotSent(self.evicted)
         try:
-            async with asyncio.timeout(None) as self._bringing:
+            async with self.breakable():
                 placed = await self._place()
                 if self.behind is not None:
                     await self.behind.sent.wait()  # as long as its uploads and submit may take, which are bounded
         except TimeoutError:
             return None if self.cancel_asked else NotSent(self.evicted)
-        finally:
-            self._bringing = None
         return await self._post(placed) if isinstance(placed, dict) else placed
 
     async def _place(self) -> dict[str, Any] | NotPlaced | NotSent:

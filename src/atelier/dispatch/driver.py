@@ -71,8 +71,7 @@ class Driver:
         self.usable = True
         self.epoch = 0
         self.heard_at = float("-inf")
-        ward = Ward(lambda: self.pulse.inventory, lambda: not self._on_server, self._evict, self._server_is_back)
-        self.quarantine = Quarantine(context, lease, self.client, ward)
+        self.quarantine = Quarantine(context, lease, self.client, self._ward())
         self.pulse = Pulse(
             context, server.id, self.client, self.quarantine, feed.changed, recovered=self._server_is_back
         )
@@ -86,6 +85,15 @@ class Driver:
         self._on_server: list[Attempt] = []
         self._group: asyncio.TaskGroup | None = None
         self._missed = asyncio.Event()
+
+    def _ward(self) -> Ward:
+        return Ward(
+            inventory=lambda: self.pulse.inventory,
+            idle=lambda: not self._on_server,
+            evict=self._evict,
+            released=self._server_is_back,
+            learn=self._learn_soon,
+        )
 
     async def run(self) -> None:
         """Drive until cancelled."""
@@ -355,6 +363,9 @@ class Driver:
         self._strays.look_now()
         self._look_everywhere()
         self._feed.changed()
+
+    def _learn_soon(self) -> None:
+        self.pulse.learn_soon()
 
     def _evict(self, reason: str) -> None:
         for attempt in list(self._on_server):

@@ -1,6 +1,7 @@
 """How an attempt's end becomes the job's end: what it made is stored, or what went wrong is treated."""
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -77,7 +78,7 @@ class Ending:
         broken, began = 0, clock.monotonic()
         while not attempt.cancel_asked:
             try:
-                made = await self._closing.insist(lambda: self._fetched(attempt, entry))
+                made = await self._fetched(attempt, entry)
             except LostServer as lost:
                 broken += 1
                 if await self._broke_off(attempt, lost, broken):
@@ -93,8 +94,16 @@ class Ending:
                 return
         await self._closing.canceled(attempt)
 
-    async def _fetched(self, attempt: Attempt, entry: HistoryEntry) -> list[Made]:
-        return await collect(attempt.host.client, self._shelf, entry, attempt.frames)
+    async def _fetched(self, attempt: Attempt, entry: HistoryEntry) -> list[Made] | None:
+        """None when a cancel broke it off."""
+
+        async def fetch() -> list[Made]:
+            return await collect(attempt.host.client, self._shelf, entry, attempt.frames)
+
+        with contextlib.suppress(TimeoutError):
+            async with attempt.breakable():
+                return await self._closing.insist(fetch)
+        return None
 
     async def _broke_off(self, attempt: Attempt, lost: LostServer, broken: int) -> bool:
         """True when the outputs are given up."""
@@ -116,7 +125,9 @@ class Ending:
             await self._closing.retriable(attempt, Trouble(Cause.STORAGE, evidence))
             return True
         _log.warning("storage.away", job=str(attempt.claim.job_id), reason=refusal.message)
-        await asyncio.sleep(min(1.0 + waited / 4, 10.0))
+        with contextlib.suppress(TimeoutError):
+            async with attempt.breakable():
+                await asyncio.sleep(min(1.0 + waited / 4, 10.0))
         return False
 
     async def _not_had(self, attempt: Attempt, error: Refusal | ComfyError) -> None:
@@ -134,9 +145,11 @@ class Ending:
         evidence = {"while": "collecting", "reason": str(error)}
         await self._closing.retriable(attempt, Trouble(Cause.OUTPUT_GONE, evidence))
 
-    async def _succeed(self, attempt: Attempt, made: list[Made]) -> None:
+    async def _succeed(self, attempt: Attempt, made: list[Made] | None) -> None:
         claim = attempt.claim
-        if not await self._closing.insist(lambda: jobs.succeed(self._database, claim, made, attempt.ran())):
+        if made is None or not await self._closing.insist(
+            lambda: jobs.succeed(self._database, claim, made, attempt.ran())
+        ):
             await self._closing.canceled(attempt)
 
     # What made nothing -------------------------------------------------------------------------

@@ -101,6 +101,10 @@ class Pulse:
         """A prompt that ended there: the process that ran it has it in its history (behaviour 14)."""
         self._remembered = prompt_id
 
+    def learn_soon(self) -> None:
+        """Ask what it can run: somebody says that it has changed."""
+        self._stale.set()
+
     async def learn_now(self) -> bool:
         """Ask what it can run, and wait for the answer. False when it does not tell."""
         return await self._learn()

@@ -47,6 +47,7 @@ class Ward:
     idle: Callable[[], bool]
     evict: Callable[[str], None]
     released: Callable[[], None]
+    learn: Callable[[], None]
 
 
 class Quarantine:
@@ -89,6 +90,7 @@ class Quarantine:
         """The server's row as it is now: perhaps somebody asked for a probe."""
         if server.probe_asked_at is not None and server.probe_asked_at != self._asked_at:
             self._asked_at = server.probe_asked_at
+            self._ward.learn()
             self.try_now()
 
     def try_now(self) -> None:
