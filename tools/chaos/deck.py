@@ -48,6 +48,9 @@ KINDS: Mapping[str, Kind] = {
     "slow": Kind("a server is slow", 1, while_on("slow", 3.0, 6.0, factor=3.0), ("slow",)),
     "drop_socket": Kind("a server's WebSocket is cut", 2, once("drop_socket"), ("drop_socket",)),
     "no_socket": Kind("a server's WebSocket is gone for a while", 1, deeds.no_socket, ("no_socket",)),
+    "lose_models": Kind(
+        "a server's models are gone for a while", 1, while_on("lose_models", 3.0, 8.0), ("lose_models",)
+    ),
     "lose_history": Kind("a server forgets what it ran", 2, once("lose_history"), ("lose_history",)),
     "error_after_enqueue": Kind(
         "a server queues and answers 500", 2, once("error_after_enqueue", 2), ("error_after_enqueue",)

@@ -129,7 +129,8 @@ def server_errors(run: Run) -> list[str]:
 
 
 def _count_errors(run: Run) -> str:
-    return f"{run.counts['requests answered']} answers; {len(run.errors)} of them, in outages of PostgreSQL"
+    excused = len(run.errors) - len(server_errors(run))
+    return f"{run.counts['requests answered']} answers; {excused} of 503 in outages of PostgreSQL"
 
 
 def _count_cancels(run: Run) -> str:
