@@ -119,7 +119,7 @@ class Course:
             share = self._scene.shares.get(party) or Share()
             lines[party] = Line(party, share.virtual_time, share.weight, (share.virtual_time, job.position))
         lines[party].put(job, group)
-        self._moment.rivals.setdefault((party.priority, job.lane), deque()).append(job)
+        self._moment.wanted[job.lane] += 1
 
     def _allowed(self, job: Waiting) -> Sequence[Bay]:
         """The servers that can run it; those that failed it or were too small only where there is no other."""
@@ -164,7 +164,7 @@ class Course:
         load = 0.0 if bay.has(job.lane) else self._costs.load(job, bay)
         seconds = load + self._costs.run(job, bay)
         self._begins[job.job_id] = Begin(self._moment.now, bay.server_id, bay.sure)
-        self._moment.begun.add(job.job_id)
+        self._moment.wanted[job.lane] -= 1
         bay.sure = bay.sure and self._costs.measured(job, bay)
         choice.line.give(job, choice.group, seconds)
         self._count_canaries(choice)
@@ -179,7 +179,7 @@ class Course:
                 bay.passed = min(bay.passed + bay.share, 1.0 + bay.share) - (bay is choice.bay)
 
     def _swap(self, bay: Bay, job: Waiting, load: float) -> None:
-        if any(self._moment.waits_for(lane) for lane in bay.warm):
+        if any(self._moment.wanted[lane] for lane in bay.warm):
             bay.stay_until = self._moment.now + load + stay_after_swap(load)
         for before in bay.warm:
             self._moment.warm[before].discard(bay)

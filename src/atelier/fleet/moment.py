@@ -1,6 +1,6 @@
 """One moment of a simulated time: which job begins next on which free server, by the rules of the policy."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -8,7 +8,6 @@ from atelier.fleet import policy
 from atelier.fleet.lines import Bay, Group, Line
 from atelier.fleet.model import Party, Waiting
 from atelier.fleet.scene import Sharing, sharing
-from atelier.kit.ids import JobId
 
 Seconds = Callable[[Waiting, Bay], float]
 
@@ -17,28 +16,18 @@ Seconds = Callable[[Waiting, Bay], float]
 class Moment:
     """All that a decision looks at. `run` and `load`: seconds of a job there, `load` as if its models were not.
 
-    `room`: how many more jobs of somebody may begin. `begun`: what waits no more; `rivals` still name it. `left`:
-    how many more jobs of a lane the busy servers that have it would take sooner than a swap lasts.
+    `room`: how many more jobs of somebody may begin. `wanted`: how many jobs of a lane wait. `left`: how many more
+    of them the busy servers that have their models would take sooner than a swap lasts.
     """
 
     run: Seconds
     load: Seconds
     now: float = 0.0
-    begun: set[JobId] = field(default_factory=set[JobId])
     room: dict[Sharing, int] = field(default_factory=dict[Sharing, int])
     lines: dict[int, dict[Party, Line]] = field(default_factory=dict[int, dict[Party, Line]])
-    rivals: dict[tuple[int, str], deque[Waiting]] = field(default_factory=dict[tuple[int, str], deque[Waiting]])
+    wanted: Counter[str] = field(default_factory=Counter[str])
     left: dict[str, int] = field(default_factory=dict[str, int])
     warm: dict[str, set[Bay]] = field(default_factory=dict[str, set[Bay]])
-
-    def waits_for(self, lane: str) -> bool:
-        """Whether any job of this lane waits."""
-        return any(
-            job.job_id not in self.begun
-            for (_, wanted), rivals in self.rivals.items()
-            if wanted == lane
-            for job in rivals
-        )
 
     def may_begin(self, party: Party) -> bool:
         return self.room.get(sharing(party), 1) > 0

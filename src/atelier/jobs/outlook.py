@@ -53,12 +53,18 @@ class Outlook:
     """Prospects from a snapshot that is at most a second old, made only when somebody asks.
 
     One snapshot serves all readers of this process, so that a poll costs no query of its own. `limits` are the
-    settings'; `view` spares the reading of inventories.
+    settings'; `view` spares the reading of inventories. `kept` in seconds.
     """
 
     def __init__(
-        self, view: FleetView | None = None, limits: Limits | None = None, cap: int = POSITION_CAP
+        self,
+        view: FleetView | None = None,
+        limits: Limits | None = None,
+        *,
+        cap: int = POSITION_CAP,
+        kept: float = KEPT_SECONDS,
     ) -> None:
+        self._kept = kept
         self._cap = cap
         self._surveyor = Surveyor(view, limits or Limits())
         self._taking = asyncio.Lock()
@@ -103,10 +109,10 @@ class Outlook:
     async def _taken(self, tx: Tx) -> "_Snapshot":
         """The newest snapshot; whoever comes while one is being taken has the one before, if there is any."""
         newest = self._snapshot
-        if newest is not None and newest.age <= (STALE_SECONDS if self._taking.locked() else KEPT_SECONDS):
+        if newest is not None and newest.age <= (STALE_SECONDS if self._taking.locked() else self._kept):
             return newest
         async with self._taking:
-            if self._snapshot is None or self._snapshot.age > KEPT_SECONDS:
+            if self._snapshot is None or self._snapshot.age > self._kept:
                 self._snapshot = _snapshot(await self._surveyor.scene(tx))
                 await self._compare(tx)
             return self._snapshot

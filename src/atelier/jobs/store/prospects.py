@@ -52,7 +52,7 @@ _COLUMNS = """
 _LAST_TRY = """
 LEFT JOIN LATERAL (
     SELECT a.server_id, a.evidence ->> 'cause' AS cause FROM attempts a
-    WHERE a.job_id = j.id AND a.number = j.attempt AND j.attempt > 0 AND a.outcome <> 'withdrawn'
+    WHERE a.job_id = j.id AND a.number = j.attempt AND j.attempt > 0
 ) l ON true
 """
 
