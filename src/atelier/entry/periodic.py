@@ -1,14 +1,15 @@
 """What happens by the clock: expiry, retention, partitions, collection of bytes that nobody names any more."""
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from atelier.assets.collect import collect
 from atelier.entry.roles import Foundation, outlook_of
-from atelier.fleet.store import leasing, roster
+from atelier.fleet.store import aging, leasing, roster
 from atelier.jobs.outlook import Outlook
-from atelier.jobs.store import sweep
+from atelier.jobs.store import sweep, unnamed
 from atelier.kit.background import background
 from atelier.kit.database import Tx
 from atelier.tasks.schema import prepare
@@ -32,6 +33,8 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     tasks.every("27 * * * *", "leasing.forget_dispatchers", rounds.forget_dispatchers)
     tasks.every("37 * * * *", "roster.forget_events", rounds.forget_server_events)
     tasks.every("*/10 * * * *", "assets.collect", rounds.collect)
+    tasks.every("47 3 * * *", "jobs.forget_unnamed", rounds.forget_unnamed)
+    tasks.every("57 3 * * *", "fleet.forget_unused", rounds.forget_unused)
     async with background() as work:
         work.start(tasks.run())
         yield tasks
@@ -76,6 +79,19 @@ class Rounds:
 
     async def collect(self) -> None:
         await collect(self.ground.database, self.ground.storage)
+
+    async def forget_unnamed(self) -> None:
+        """Graphs and requirement sets that no job names; what is marked today is deleted tomorrow."""
+        for kind in (unnamed.GRAPHS, unnamed.REQUIREMENTS):
+            async with self.ground.database.transaction() as tx:
+                await unnamed.unmark(tx, kind)
+            await self._while_some(functools.partial(unnamed.delete, kind=kind))
+            await self._while_some(functools.partial(unnamed.mark, kind=kind))
+
+    async def forget_unused(self) -> None:
+        for forget in (aging.forget_inventories, aging.forget_measures, aging.forget_files):
+            async with self.ground.database.transaction() as tx:
+                await forget(tx)
 
     async def _while_some(self, step: Callable[[Tx], Awaitable[int]]) -> None:
         done = 1

@@ -16,11 +16,15 @@ from atelier.fleet import requirements
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.model import ModelRef, Requirement, Server
 from atelier.fleet.store import catalogs, roster
+from atelier.kit import clock
 from atelier.kit.database import Database
 from atelier.kit.errors import Kind, Refusal
 from atelier.kit.wakeups import Wakeups
 
 REFRESH_SECONDS = 5.0
+CALM_SECONDS = 0.05
+"""A hundred servers that come at once are read twenty times a second, not a hundred times."""
+ANEW_SECONDS = 3600.0
 MOST_NAMED = 10
 """Missing names in one answer; each is compared with all that is known."""
 MOST_FAULTY = 100
@@ -103,6 +107,7 @@ class FleetView:
         self._wakeups = wakeups
         self._snapshot = _Snapshot((), {})
         self._requirement_ids: dict[bytes, int] = {}
+        self._asked_anew = clock.monotonic()
 
     async def run(self) -> None:
         """Keep the view fresh until cancelled."""
@@ -113,7 +118,7 @@ class FleetView:
                 except (psycopg.Error, OSError) as error:
                     _log.warning("fleet.view_stale", reason=str(error))
                 await woken.wait(REFRESH_SECONDS)
-                await asyncio.sleep(0)
+                await asyncio.sleep(CALM_SECONDS)
 
     async def refresh(self) -> None:
         async with self._database.transaction() as tx:
@@ -140,7 +145,12 @@ class FleetView:
         self._snapshot.judge(requirement, graph, ignore)
 
     async def requirement_id(self, digest: bytes, requirement: Requirement) -> int:
-        """The id of a requirement set; asked of the database once per process."""
+        """The id of a requirement set; asked of the database once an hour per process.
+
+        It is deleted a day after it was marked as named by nobody, and asking takes the mark away.
+        """
+        if clock.monotonic() - self._asked_anew > ANEW_SECONDS:
+            self._requirement_ids, self._asked_anew = {}, clock.monotonic()
         known = self._requirement_ids.get(digest)
         if known is None:
             async with self._database.transaction() as tx:

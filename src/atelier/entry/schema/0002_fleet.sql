@@ -5,7 +5,8 @@ ALTER TABLE accounts
     ADD COLUMN weight double precision NOT NULL DEFAULT 1 CHECK (weight > 0 AND weight <= 1000),
     ADD COLUMN max_running integer CHECK (max_running >= 0);
 ALTER TABLE api_keys
-    ADD COLUMN max_priority smallint NOT NULL DEFAULT 5 CHECK (max_priority BETWEEN 1 AND 10);
+    ADD COLUMN max_priority smallint NOT NULL DEFAULT 5 CHECK (max_priority BETWEEN 1 AND 10),
+    ADD COLUMN on_behalf boolean NOT NULL DEFAULT false;
 
 -- Servers. `busy` and `draining` are told from what runs and from `drain`, not stored. `only_dispatcher` names the
 -- dispatcher that alone can reach it ('': all can). `share` below 1 makes it a canary. NULL limits: the setting's.
@@ -56,7 +57,9 @@ ALTER TABLE inventories ADD COLUMN files jsonb NOT NULL DEFAULT '{}';
 
 -- Since when perhaps no job names it; whoever names it again takes the mark away. Deleted a day later.
 ALTER TABLE graphs ADD COLUMN marked_at timestamptz;
-ALTER TABLE requirements ADD COLUMN marked_at timestamptz;
+ALTER TABLE requirements
+    ADD COLUMN created_at timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN marked_at timestamptz;
 CREATE INDEX graphs_marked ON graphs (marked_at) WHERE marked_at IS NOT NULL;
 CREATE INDEX requirements_marked ON requirements (marked_at) WHERE marked_at IS NOT NULL;
 

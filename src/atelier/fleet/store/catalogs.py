@@ -31,14 +31,15 @@ async def inventories(tx: Tx, digests: Collection[bytes]) -> list[Inventory]:
 
 
 async def requirement_id(tx: Tx, digest: bytes, requirement: Requirement) -> int:
-    """The id of a requirement set, made when it is new."""
+    """The id of a requirement set, made when it is new. It may be named for a day: then ask again."""
     await tx.execute(
         "INSERT INTO requirements (digest, body) SELECT %s, %s"
-        " WHERE NOT EXISTS (SELECT 1 FROM requirements WHERE digest = %s) ON CONFLICT DO NOTHING",
+        " WHERE NOT EXISTS (SELECT 1 FROM requirements WHERE digest = %s AND marked_at IS NULL)"
+        " ON CONFLICT (digest) DO UPDATE SET marked_at = NULL WHERE requirements.marked_at IS NOT NULL",
         (digest, Jsonb(requirement.as_json()), digest),
     )
     row = await (await tx.execute("SELECT id FROM requirements WHERE digest = %s", (digest,))).fetchone()
-    assert row is not None  # noqa: S101 - the row was inserted or was there; requirement sets are never deleted
+    assert row is not None  # noqa: S101 - it was inserted, or was there without a mark, which nobody deletes today
     return int(row[0])
 
 

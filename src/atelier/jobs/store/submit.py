@@ -7,6 +7,8 @@ from psycopg.types.json import Jsonb
 from atelier.jobs.model import Job, JobState, NewJob
 from atelier.kit.database import Tx
 
+# A graph that is marked for deletion is named again: that takes the mark away or, where the deletion was first,
+# puts the graph back (atelier.jobs.store.unnamed). One without a mark is only looked at, its row is not locked.
 _SUBMIT = """
 WITH key AS (
     INSERT INTO idempotency_keys (account_id, end_user, dialect, key, body_hash, job_id)
@@ -18,9 +20,9 @@ WITH key AS (
     RETURNING 1
 ), graph AS (
     INSERT INTO graphs (digest, body) SELECT %(graph_digest)s, %(graph)s
-    WHERE NOT EXISTS (SELECT 1 FROM graphs WHERE digest = %(graph_digest)s)
+    WHERE NOT EXISTS (SELECT 1 FROM graphs WHERE digest = %(graph_digest)s AND marked_at IS NULL)
       AND (%(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key))
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (digest) DO UPDATE SET marked_at = NULL WHERE graphs.marked_at IS NOT NULL
 ), job AS (
     INSERT INTO jobs (id, account_id, end_user, dialect, native_prompt_id, priority, graph_digest, requirement_id,
                       lane, shape, metadata, secrets, wished_priority, run_timeout, retry_of, wait_until,
