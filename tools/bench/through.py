@@ -13,6 +13,8 @@ from tools.bench.graphs import Graph
 
 POLL_SECONDS = 0.002
 WAIT_SECONDS = 60.0
+KEPT_SECONDS = 3.0
+"""Idle connections are closed before the API closes them (after 5 s), so that no submit meets a closed one."""
 _ENDS = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
@@ -81,7 +83,7 @@ class Atelier:
 
 @contextlib.asynccontextmanager
 async def session() -> AsyncGenerator[aiohttp.ClientSession]:
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
         yield http
 

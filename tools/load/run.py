@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from atelier.kit.background import background
+from tools.bench.through import session
 from tools.load import verdict
 from tools.load.client import Client
 from tools.load.plan import Plan
@@ -57,11 +56,7 @@ async def run(plan: Plan, folder: Path, say: Say) -> Ran:
 
 async def _use(plan: Plan, stage: Stage, tally: Tally, until: float) -> None:
     """All users at once, until each has brought to its end what it began."""
-    connector = aiohttp.TCPConnector(limit=0)
-    async with (
-        aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http,
-        asyncio.TaskGroup() as group,
-    ):
+    async with session() as http, asyncio.TaskGroup() as group:
         for number in range(plan.users):
             api, key = stage.apis[number % len(stage.apis)], stage.keys[number % len(stage.keys)]
             chance = random.Random(f"{plan.seed}-{number}")  # noqa: S311 - the seed is the point
