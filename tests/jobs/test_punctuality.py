@@ -66,6 +66,7 @@ def test_the_oldest_are_asked_for_first_and_so_many_at_once() -> None:
         punctuality.tell(job(number), 0.0, 1.0)
 
     assert punctuality.awaited() == [job(number) for number in range(10, 10 + ASKED_AT_ONCE)]
+    assert punctuality.awaited(but={job(10), job(12)})[:2] == [job(11), job(13)]
 
 
 def test_the_last_thousand_count() -> None:

@@ -103,7 +103,8 @@ class Outlook:
         prospect = snapshot.of(job.id, self._cap)
         if prospect.eta_seconds is None:
             return prospect
-        self._punctuality.tell(job.id, snapshot.taken_at, prospect.eta_seconds)
+        if job.started_at is None:
+            self._punctuality.tell(job.id, snapshot.taken_at, prospect.eta_seconds)
         return dataclasses.replace(prospect, eta_seconds=max(prospect.eta_seconds - snapshot.age, 0.0))
 
     async def _taken(self, tx: Tx) -> "_Snapshot":
@@ -119,7 +120,8 @@ class Outlook:
 
     async def _compare(self, tx: Tx) -> None:
         """Jobs that were told of and have begun meanwhile."""
-        if awaited := self._punctuality.awaited():
+        waiting = self._snapshot.expected if self._snapshot else {}
+        if awaited := self._punctuality.awaited(but=waiting):
             began = await prospects.left(tx, awaited)
             self._punctuality.left(clock.monotonic(), began)
 

@@ -1,8 +1,9 @@
 """How true the first expectation is that anybody is told of a job, measured when the job has begun."""
 
+import itertools
 import statistics
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from atelier.kit.ids import JobId
@@ -47,9 +48,10 @@ class Punctuality:
             self._told.popitem(last=False)
         self._told[job_id] = (now, seconds)
 
-    def awaited(self) -> list[JobId]:
-        """Those of which it is worth to ask whether they began: the oldest first."""
-        return [job_id for job_id, _ in zip(self._told, range(ASKED_AT_ONCE), strict=False)]
+    def awaited(self, but: Container[JobId] = ()) -> list[JobId]:
+        """Those of which it is worth to ask whether they began, the oldest first; not these, which still wait."""
+        gone = (job_id for job_id in self._told if job_id not in but)
+        return list(itertools.islice(gone, ASKED_AT_ONCE))
 
     def left(self, now: float, began: Mapping[JobId, float | None]) -> None:
         """These wait no more: seconds since they began, None for those that never did."""
