@@ -10,6 +10,13 @@ from atelier.kit.ids import JobId, ServerId
 
 Capable = Callable[[ServerId, int], bool]
 
+Kind = tuple[str, int, frozenset[ServerId], int]
+"""What jobs have in common that may go to the same servers, with the same loading there."""
+
+
+def kind(job: Waiting) -> Kind:
+    return (job.lane, job.requirement_id, job.avoid, job.vram_over)
+
 
 @dataclass(slots=True, eq=False)
 class Bay:
@@ -41,6 +48,7 @@ class Floor:
         self._copies = Counter(lane for bay in self.bays for lane in bay.warm)
         self._wanted = Counter(job.lane for job in waiting)
         self._rivals: dict[str, list[Waiting]] = {}
+        self.held: set[JobId] = set()
 
     @property
     def full(self) -> bool:
@@ -81,6 +89,11 @@ class Floor:
     def uses(self, bay: Bay) -> float:
         """How much would be lost with what is warm there: lanes that wait, and that no other server has."""
         return sum((1.0 + self._wanted[lane]) / self._copies[lane] for lane in bay.warm)
+
+    def hold(self, bay: Bay, job: Waiting) -> None:
+        """Nobody else is placed ahead there: this job is to have the server when it is free."""
+        bay.open = False
+        self.held.add(job.job_id)
 
     def take(self, bay: Bay, lane: str, seconds: float) -> None:
         """A job of this lane begins there, and the next after it `seconds` later."""

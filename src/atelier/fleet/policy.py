@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from atelier.fleet.floor import Bay, Floor
+from atelier.fleet.floor import Bay, Floor, Kind, kind
 from atelier.fleet.model import Party, Placement, Share, Slot, SlotKind, Waiting
 from atelier.fleet.turns import Turns
 from atelier.kit.ids import ServerId
@@ -21,6 +21,15 @@ WAIT_SWAPS = 6.0
 
 STAY_SWAPS = 4.0
 """After a forced swap a server stays with the new models for this many swap times, if jobs for them wait."""
+
+OWED_AT_MOST = 60.0
+"""A job over the bound goes before a warm one whose party was given so much more (seconds by weight)."""
+
+OLDER_BY = 4.0
+"""Where both are over the bound, a swap helps nobody; it is made for a job that is older by so many bounds."""
+
+SWAP_AHEAD = 0.25
+"""A job that loads no longer than this (seconds) may be placed behind one that runs."""
 
 UNMEASURED_RUN = 5.0
 """Seconds that a run is taken to last where none was measured."""
@@ -68,16 +77,21 @@ class _Round:
         if self.floor.full:
             return
         self.floor.expect(self.turns.in_order())
+        hopeless: dict[Kind, float] = {}
         for job in self.turns.in_order():
+            if job.age <= hopeless.get(kind(job), -1.0):
+                continue
             bay = self._soonest(job)
             if bay is None:
-                continue
-            if bay.open:
-                yield self._place(job, bay)
-                if self.floor.full:
-                    return
-            else:
+                hopeless[kind(job)] = job.age
+            elif not bay.open:
                 self._leave(job, bay)
+            elif not self._begins_now(job, bay):
+                self.floor.hold(bay, job)
+            else:
+                yield self._place(job, bay)
+            if self.floor.full:
+                return
 
     def _soonest(self, job: Waiting) -> Bay | None:
         """Where it begins first, loading counted; of those that load, where the least is lost."""
@@ -85,22 +99,33 @@ class _Round:
         warm = min((bay for bay in bays if bay.has(job.lane)), key=_free_first, default=None)
         if warm is not None and warm.rest <= 0:
             return warm
-        swaps = [bay for bay in bays if bay.open and not bay.has(job.lane) and self._may_swap(job, bay)]
+        swaps = [bay for bay in bays if bay.open and not bay.has(job.lane) and self._may_swap(job, bay, warm)]
         if not swaps:
             return warm
         swap = min(swaps, key=lambda bay: (self._ready(job, bay) + self.floor.uses(bay), bay.server_id))
         return warm if warm is not None and warm.rest <= self._ready(job, swap) else swap
 
-    def _may_swap(self, job: Waiting, bay: Bay) -> bool:
+    def _may_swap(self, job: Waiting, bay: Bay, warm: Bay | None) -> bool:
         """Whether this server may give up what is warm there for this job."""
-        rival = None if self.spare else self.floor.rival(bay, self.turns.done)
-        if rival is None:
-            return True
-        if bay.slot.stay > 0:
+        if job.job_id in self.floor.held and not self._begins_now(job, bay):
             return False
+        rival = None if self.spare else self.floor.rival(bay, self.turns.done)
+        return rival is None or (bay.slot.stay <= 0 and self._must_swap(job, bay, rival, warm))
+
+    def _must_swap(self, job: Waiting, bay: Bay, rival: Waiting, warm: Bay | None) -> bool:
+        """Whether it would wait too long if the rival, whose models are warm there, went first."""
         bound = longest_wait(self.fleet.load_seconds(job.lane, bay.server_id))
-        instead = self._run(rival, bay)
-        return job.age + bay.rest + instead >= bound
+        if job.age + bay.rest + self._run(rival, bay) < bound:
+            return False
+        if self.turns.time_of(rival) - self.turns.time_of(job) > OWED_AT_MOST:
+            return True
+        if rival.age < bound:
+            return warm is None or warm.rest > bound
+        return job.age - rival.age > OLDER_BY * bound
+
+    def _begins_now(self, job: Waiting, bay: Bay) -> bool:
+        """A swap is not placed ahead of its turn: until the server is free, its own models may be wanted again."""
+        return bay.slot.kind is SlotKind.IDLE or self._load(job, bay) <= SWAP_AHEAD
 
     def _place(self, job: Waiting, bay: Bay) -> Placement:
         load = self._load(job, bay)

@@ -17,10 +17,6 @@ class _Line:
     may_begin: int | None
     jobs: list[Waiting] = field(default_factory=list[Waiting])
 
-    @property
-    def at_limit(self) -> bool:
-        return self.may_begin is not None and self.may_begin <= 0
-
 
 class Turns:
     """The jobs of one class in the order in which they may choose; whoever is given something steps back."""
@@ -28,26 +24,28 @@ class Turns:
     def __init__(self, waiting: Iterable[Waiting], shares: Mapping[Party, Share]) -> None:
         self._lines: dict[Party, _Line] = {}
         self.done: set[JobId] = set()
-        for job in sorted(waiting, key=lambda job: (job.position, job.job_id)):
-            if job.party not in self._lines:
+        for job in sorted(waiting, key=_age_order):
+            line = self._lines.get(job.party)
+            if line is None:
                 share = shares.get(job.party) or Share()
-                self._lines[job.party] = _Line(share.virtual_time, share.weight, share.may_begin)
-            self._lines[job.party].jobs.append(job)
+                line = self._lines[job.party] = _Line(share.virtual_time, share.weight, share.may_begin)
+            line.jobs.append(job)
 
     def in_order(self) -> Iterator[Waiting]:
         """Every job that still waits, once; what is given away meanwhile decides who comes next."""
-        heap = [_turn(line, 0) for line in self._lines.values()]
+        lines = list(self._lines.values())
+        heap = [_turn(line, number, 0) for number, line in enumerate(lines)]
         heapq.heapify(heap)
         while heap:
-            *_, number, party = heapq.heappop(heap)
-            line = self._lines[party]
-            if line.at_limit:
+            *_, number, place = heapq.heappop(heap)
+            line = lines[number]
+            if line.may_begin is not None and line.may_begin <= 0:
                 continue
-            job = line.jobs[number]
+            job = line.jobs[place]
             if job.job_id not in self.done:
                 yield job
-            if number + 1 < len(line.jobs):
-                heapq.heappush(heap, _turn(line, number + 1))
+            if place + 1 < len(line.jobs):
+                heapq.heappush(heap, _turn(line, number, place + 1))
 
     def give(self, job: Waiting, cost: float) -> None:
         """A job begins; it costs so many seconds."""
@@ -62,6 +60,10 @@ class Turns:
         return self._lines[job.party].time
 
 
-def _turn(line: _Line, number: int) -> tuple[float, int, JobId, int, Party]:
-    job = line.jobs[number]
-    return (line.time, job.position, job.job_id, number, job.party)
+def _age_order(job: Waiting) -> tuple[int, JobId]:
+    return (job.position, job.job_id)
+
+
+def _turn(line: _Line, number: int, place: int) -> tuple[float, int, JobId, int, int]:
+    job = line.jobs[place]
+    return (line.time, job.position, job.job_id, number, place)
