@@ -134,7 +134,7 @@ async def test_jobs_of_an_account_without_any_are_none(away: Terminal) -> None:
 
     assert json.loads(listed.out) == []
     assert (shown.code, unknown.code) == (1, 1)
-    assert "--account names another account" in shown.err
+    assert "atelier jobs list" in shown.err
     assert "atelier keys list" in unknown.err
 
 

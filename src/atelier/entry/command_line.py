@@ -20,8 +20,15 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": (f"{_WHERE}.doctor:doctor", "Looks at everything an installation needs and says what is wrong."),
     "migrate": (f"{_WHERE}.migrate:migrate", "Brings the database's schema up to date."),
     "keys": (f"{_WHERE}.keys:keys", "API keys: create, list, revoke."),
-    "servers": (f"{_WHERE}.servers:servers", "ComfyUI servers: list, add, remove."),
-    "jobs": (f"{_WHERE}.jobs:jobs", "Jobs: list, show, cancel."),
+    "accounts": (f"{_WHERE}.accounts:accounts", "Accounts and their parts of the fleet: list, create, set."),
+    "servers": (f"{_WHERE}.servers:servers", "ComfyUI servers: list, show, add, set, drain, probe, remove…"),
+    "models": (f"{_WHERE}.models:models", "Model files: which exist where; verify one."),
+    "queue": (f"{_WHERE}.queue:queue", "The queue in figures; clean up what ended long ago."),
+    "jobs": (f"{_WHERE}.jobs:jobs", "Jobs: list, show, cancel, retry."),
+    "dead-letters": (
+        f"{_WHERE}.dead_letters:dead_letters",
+        "Jobs that were given up: list, show, replay, discard.",
+    ),
 }
 """Name to where the code is and what `--help` says."""
 

@@ -1,19 +1,20 @@
-"""Jobs of one account: the newest, one in full, the end of one."""
+"""Jobs at the command line: the newest, one with all that is known of it, the end of one, one more of it."""
 
-import datetime as dt
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from atelier.entry.commands import process
+from atelier.entry import by_hand
+from atelier.entry.commands import job_rows, process
 from atelier.entry.commands.keys import account_named
+from atelier.entry.commands.opening import opened, transaction
 from atelier.entry.commands.options import A_COUNT, AccountName, Script, State
 from atelier.entry.commands.printing import as_json, print_line, rows
 from atelier.entry.first_key import ACCOUNT
-from atelier.entry.state import database
 from atelier.entry.wake import wake
-from atelier.jobs import service
-from atelier.jobs.model import Event, Job
+from atelier.intake import again
+from atelier.jobs import details, service
+from atelier.jobs.outlook import Outlook
 from atelier.kit.database import Tx
 from atelier.kit.errors import NotFound
 from atelier.kit.ids import AccountId, JobId, parse_uuid
@@ -21,6 +22,9 @@ from atelier.kit.ids import AccountId, JobId, parse_uuid
 jobs = App(name="jobs")
 
 JobName = Annotated[str, Parameter(name="job", help="The job's id.")]
+Owner = Annotated[
+    str | None, Parameter(name="--account", help="Name of the account that it must belong to; any if not said.")
+]
 
 
 @jobs.command(name="list")
@@ -34,65 +38,75 @@ def list_jobs(
     """List the newest jobs of an account."""
 
     async def show() -> None:
-        async with (
-            database(process.start(state_dir=state), process.announce) as opened,
-            opened.transaction() as tx,
-        ):
+        outlook = Outlook()
+        async with transaction(state) as tx:
             page = await service.listing(tx, await account_named(tx, account), limit=limit)
-        shown = [_row(job) if script else _line(job) for job in page.jobs]
+            prospects = [await outlook.of(tx, job) for job in page.jobs]
+        spell = job_rows.row if script else job_rows.line
+        shown = [spell(job, prospect) for job, prospect in zip(page.jobs, prospects, strict=True)]
         rows(shown, script=script, nothing=f"Account {account!r} has no jobs.")
 
     process.run(show())
 
 
 @jobs.command
-def show(job: JobName, *, account: AccountName = ACCOUNT, script: Script = False, state: State = None) -> None:
-    """Show one job with its outputs, its events and its error."""
+def show(job: JobName, *, account: Owner = None, script: Script = False, state: State = None) -> None:
+    """Show one job: its place, why it waits, its attempts, outputs, events and error."""
 
     async def tell() -> None:
-        async with (
-            database(process.start(state_dir=state), process.announce) as opened,
-            opened.transaction() as tx,
-        ):
-            owner = await account_named(tx, account)
-            found = await _owned(tx, owner, account, job)
-            events = await service.events_after(tx, owner, found.id, 0)
+        async with transaction(state) as tx:
+            owner, job_id = await _owned(tx, account, job)
+            whole = await details.whole(tx, owner, job_id)
+            prospect = await Outlook().of(tx, whole.job)
+            events = await service.events_after(tx, owner, job_id, 0)
         if script:
-            as_json({**_whole(found), "events": [_event(each) for each in events]})
-            return
-        rows([_line(found)], script=False, nothing="")
-        print_line("")
-        rows([_step(found, each) for each in events], script=False, nothing="No events yet.")
-        print_line("")
-        for output in found.outputs:
-            print_line(f"output {output.name}: {output.content_type}, {output.size} bytes, asset {output.id}")
-        if found.error:
-            print_line(f"error {found.error.code}: {found.error.message}")
+            as_json(job_rows.whole(whole, prospect, events))
+        else:
+            job_rows.tell(whole, prospect, events)
 
     process.run(tell())
 
 
 @jobs.command
-def cancel(job: JobName, *, account: AccountName = ACCOUNT, state: State = None) -> None:
+def cancel(job: JobName, *, account: Owner = None, state: State = None) -> None:
     """End a job: a waiting one now, a running one as soon as its server lets go of it."""
 
     async def end() -> None:
-        async with database(process.start(state_dir=state), process.announce) as opened:
-            async with opened.transaction() as tx:
-                owner = await account_named(tx, account)
-                found = await _owned(tx, owner, account, job)
-                ended = await service.cancel(tx, owner, found.id)
-            await wake(opened, f"job:{ended.id}", "cancel")
+        async with opened(state) as (_, found):
+            async with found.transaction() as tx:
+                ended = await service.cancel(tx, *await _owned(tx, account, job))
+            await wake(found, f"job:{ended.id}", "cancel")
         print_line(f"{ended.id} is {ended.state.shown}")
 
     process.run(end())
 
 
-async def _owned(tx: Tx, owner: AccountId, account: str, job: str) -> Job:
+@jobs.command
+def retry(job: JobName, *, account: Owner = None, script: Script = False, state: State = None) -> None:
+    """Make a new job of one that ended: the same graph, inputs and labels, for the same account."""
+
+    async def repeat() -> None:
+        async with opened(state) as (settings, found):
+            async with found.transaction() as tx:
+                owner, job_id = await _owned(tx, account, job)
+            async with by_hand.intake(settings, found) as intake:
+                new = await again.retry(intake, by_hand.OPERATOR, owner, job_id)
+        made: dict[str, Any] = {"id": str(new.id), "retry_of": str(job_id)}
+        as_json(made) if script else print_line(f"{new.id} is {new.state.shown}, a retry of {job_id}")
+
+    process.run(repeat())
+
+
+async def _owned(tx: Tx, account: str | None, job: str) -> tuple[AccountId, JobId]:
+    """Whose job it is, and its id. Raises NotFound with the cure."""
+    job_id = _job_id(job)
     try:
-        return await service.read(tx, owner, _job_id(job))
+        owner = await details.owner(tx, job_id)
     except service.JobNotFound as error:
-        raise NotFound(f"account {account!r} has no job {job}: --account names another account") from error
+        raise NotFound(f"there is no job {job}: atelier jobs list shows an account's") from error
+    if account is not None and owner != await account_named(tx, account):
+        raise NotFound(f"account {account!r} has no job {job}: --account names another account")
+    return owner, job_id
 
 
 def _job_id(text: str) -> JobId:
@@ -100,48 +114,3 @@ def _job_id(text: str) -> JobId:
     if value is None:
         raise NotFound(f"{text!r} is no job id: atelier jobs list shows them")
     return JobId(value)
-
-
-def _row(job: Job) -> dict[str, Any]:
-    return {
-        "id": str(job.id),
-        "state": str(job.state.shown),
-        "created": job.created_at,
-        "started": job.started_at,
-        "finished": job.finished_at,
-        "tries": job.tries,
-        "outputs": len(job.outputs),
-        "error": job.error.code if job.error else None,
-    }
-
-
-def _line(job: Job) -> dict[str, Any]:
-    """What fits into a line of a terminal."""
-    return {
-        "id": str(job.id),
-        "state": str(job.state.shown),
-        "created": job.created_at,
-        "took": _seconds(job.created_at, job.finished_at) if job.finished_at else None,
-        "failed_tries": job.tries or None,
-        "error": job.error.code if job.error else None,
-    }
-
-
-def _step(job: Job, event: Event) -> dict[str, Any]:
-    return {"after": _seconds(job.created_at, event.created_at), "kind": event.kind, "data": dict(event.data)}
-
-
-def _seconds(since: dt.datetime, until: dt.datetime) -> str:
-    return f"{(until - since).total_seconds():.3f} s"
-
-
-def _whole(job: Job) -> dict[str, Any]:
-    outputs = [
-        {"asset": str(each.id), "name": each.name, "content_type": each.content_type, "size": each.size}
-        for each in job.outputs
-    ]
-    return {**_row(job), "outputs": outputs, "error": job.error.as_json() if job.error else None}
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return {"seq": event.seq, "at": event.created_at, "kind": event.kind, "data": dict(event.data)}

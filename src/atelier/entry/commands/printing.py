@@ -4,12 +4,15 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from atelier.kit.clock import rfc3339
 
 PLAIN_WIDTH = 200
 LONGEST_PIECE = 36
+TENTHS_BELOW = 10
+
+_SPANS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def as_json(value: object) -> None:
@@ -34,6 +37,38 @@ def rows(found: Sequence[Mapping[str, Any]], *, script: bool, nothing: str) -> N
         _table(found)
     else:
         sys.stdout.write(f"{nothing}\n")
+
+
+def facts(found: Mapping[str, Any]) -> None:
+    """What is known of one thing, a line each; what is empty is left out."""
+    shown = {name.replace("_", " "): _cell(value) for name, value in found.items() if _cell(value)}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        sys.stdout.write(f"{name:<{width}}  {value}\n")
+    sys.stdout.flush()
+
+
+def span(seconds: float | None) -> str:
+    """A duration as people say it: `0.4 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds is None:
+        return ""
+    if seconds < TENTHS_BELOW:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, name, part, part_name in _SPANS:
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {name}" + (f" {rest} {part_name}" if rest else "")
+    return f"{whole} s"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: `0 B`, `350 MiB`, `23.9 GiB`."""
+    for power, name in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count >= 2**power:
+            value = count / 2**power
+            return f"{value:.1f} {name}" if value < TENTHS_BELOW * 10 else f"{value:.0f} {name}"
+    return f"{count:.0f} B"
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> None:
@@ -69,7 +104,9 @@ def _cell(value: Any) -> str:
         case dt.datetime():
             return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"
         case dict():
-            return json.dumps(value, default=_plain)
+            return json.dumps(value, default=_plain) if value else ""
+        case list() | tuple():
+            return ", ".join(map(_cell, cast("Sequence[Any]", value)))
         case _:
             return str(value)
 
