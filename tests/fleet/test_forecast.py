@@ -49,9 +49,8 @@ def known(expected: Mapping[JobId, Expected]) -> dict[JobId, float]:
     "size",
     [
         Size(8, 100, parties=5),
-        Size(8, 100, parties=5, lanes=4),
+        Size(8, 100, parties=20, classes=3),
         Size(1, 40, parties=4, lanes=3),
-        Size(8, 120, parties=50, lanes=10),
     ],
 )
 def test_jobs_begin_exactly_when_the_policy_begins_them(size: Size, seed: int) -> None:
@@ -68,12 +67,15 @@ def test_jobs_begin_exactly_when_the_policy_begins_them(size: Size, seed: int) -
 @pytest.mark.parametrize(
     "size",
     [
+        Size(8, 120, parties=50, lanes=10),
         Size(8, 100, parties=10, lanes=4, sets=2, classes=3),
         Size(3, 60, parties=3, lanes=5, sets=2),
         Size(32, 150, parties=10, lanes=8, sets=4),
     ],
 )
-def test_with_servers_of_many_kinds_jobs_begin_about_when_the_policy_begins_them(size: Size, seed: int) -> None:
+def test_with_models_and_servers_of_many_kinds_jobs_begin_about_when_the_policy_begins_them(
+    size: Size, seed: int
+) -> None:
     given = random_scene(size, seed)
 
     told, truth = known(forecast(given).expected), Driven(given).begins()

@@ -1,5 +1,6 @@
 """One moment of a simulated time: which job begins next on which free server, by the rules of the policy."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -83,11 +84,13 @@ class Chooser:
         warm, cold = self._free_for(group)
         if warm is not None:
             return queue[0], warm
-        left = self._take_left(group, queue, cold[0]) if cold else 0
-        if not cold or left == len(queue):
+        if not cold or (self._spare and self._warm_rest(group) < math.inf):
+            return None
+        left = self._take_left(group, queue, cold[0])
+        if left == len(queue):
             return None
         job = queue[left]
-        swaps = [bay for bay in cold if self._may_swap(line, job, bay)]
+        swaps = [bay for bay in cold if self._may_swap(line, group, job, bay)]
         return (job, min(swaps, key=lambda bay: self._loss(job, bay))) if swaps else None
 
     def _free_for(self, group: Group) -> tuple[Bay | None, Sequence[Bay]]:
@@ -118,22 +121,28 @@ class Chooser:
                 places += 1 + int((swap - rest) / max(self._moment.run(job, bay), 0.1))
         return places
 
-    def _may_swap(self, line: Line, job: Waiting, bay: Bay) -> bool:
+    def _may_swap(self, line: Line, group: Group, job: Waiting, bay: Bay) -> bool:
         """Whether this server may give up what is warm there for this job."""
         rival = self._rival(bay)
-        if rival is None:
-            return True
-        other, first = rival
-        if bay.stay_until > self._moment.now:
-            return False
+        return rival is None or (bay.stay_until <= self._moment.now and self._must_swap(line, group, job, bay))
+
+    def _must_swap(self, line: Line, group: Group, job: Waiting, bay: Bay) -> bool:
+        """Whether it would wait too long if the rival, whose models are warm there, went first."""
+        other, rival = self._rivals[bay] or (line, job)
         now = self._moment.now
         bound = policy.longest_wait(self._moment.load(job, bay))
-        if job.age + now + self._moment.run(first, bay) < bound:
+        if job.age + now + self._moment.run(rival, bay) < bound:
             return False
-        behind = other.time - line.time
-        return (
-            first.age + now < bound or behind > policy.OWED_AT_MOST or job.age - first.age > policy.MARGIN * bound
-        )
+        if other.time - line.time > policy.OWED_AT_MOST:
+            return True
+        if rival.age + now < bound:
+            return self._warm_rest(group) > bound
+        return job.age - rival.age > policy.OLDER_BY * bound
+
+    def _warm_rest(self, group: Group) -> float:
+        """Seconds until a server is free that has its models; infinite where none has."""
+        bays = self._moment.warm.get(group.lane, set()) & group.bays
+        return min((bay.free_at - self._moment.now for bay in bays), default=math.inf)
 
     def _rival(self, bay: Bay) -> tuple[Line, Waiting] | None:
         """Who would go there next without a swap: of the first in turn for each warm lane, the oldest."""
