@@ -3,13 +3,12 @@
 import asyncio
 import random
 
-from atelier.assets import service as assets
-from atelier.assets.model import Draft
 from atelier.jobs.model import Job, JobState
-from atelier.kit.ids import AssetId
 from support.fleet import Ground, picture, sampled, simulator
 from support.wards import SLOW, WARY, assert_one_end, attempts, fault, state
 from tools.chaos.fault_proxy import FaultProxy, fault_proxy
+
+from .test_media import inverted, red, stored
 
 
 async def test_while_its_input_is_on_the_way(ground: Ground) -> None:
@@ -18,7 +17,7 @@ async def test_while_its_input_is_on_the_way(ground: Ground) -> None:
         ground.tasks.start(ground.dispatcher(WARY).run())
         await ground.known(1)
         proxy.on("hold", b"/upload/image")
-        job = await ground.submit(inverted(await stored(ground)))
+        job = await ground.submit(inverted(await stored(ground, red())))
         await _met(proxy)
 
         asked = await ground.cancel(job.id)
@@ -105,22 +104,6 @@ async def test_at_any_moment(ground: Ground) -> None:
         for job in ended:
             await assert_one_end(ground, job.id)
             assert bool(job.outputs) == (job.state == JobState.SUCCEEDED)
-
-
-async def stored(ground: Ground) -> AssetId:
-    received = await assets.receive_bytes(ground.database, ground.storage, b"a picture")
-    async with ground.database.transaction() as tx:
-        draft = Draft(ground.caller.account_id, "image/png", file_path="x.png")
-        return (await assets.record(tx, received, draft)).asset.id
-
-
-def inverted(asset_id: AssetId) -> dict[str, object]:
-    reference = {"__type": "core/ASSET", "info": {"id": str(asset_id)}}
-    return {
-        "1": {"class_type": "LoadImage", "inputs": {"image": reference}},
-        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}},
-    }
 
 
 async def _met(proxy: FaultProxy) -> None:

@@ -1,6 +1,7 @@
 """Every state of a server, and what leads into it and out of it again."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -189,6 +190,25 @@ async def test_what_was_placed_ahead_on_a_wedged_server_leaves_it_without_blame(
         assert await _deaths(ground, suspect, innocent) == [1, 0]
 
 
+async def test_a_prompt_of_somebody_else_that_does_not_end_keeps_no_job_of_ours(ground: Ground) -> None:
+    async with simulator(SLOW) as first, simulator(SLOW) as second:
+        await ground.add_server(first, "sim-1")
+        ground.tasks.start(ground.dispatcher(WARY, blocked_after=0.8).run())
+        await ground.known(1)
+        await _post(ground, first, sampled(steps=600), "of-somebody")
+        job = await ground.submit(picture())
+        seen = await until(ground, "sim-1", "quarantined")
+        await ground.add_server(second, "sim-2")
+
+        ended = await ground.ended(job.id)
+
+        assert (ended.state, ended.tries) == (JobState.SUCCEEDED, 0)
+        assert "not ours" in seen.quarantine_reason
+        assert list((await state(ground, first))["executions"]) == ["of-somebody"]
+        await _interrupt(ground, first, "of-somebody")
+        await until(ground, "sim-1", "ready")
+
+
 async def test_a_cuda_fault_is_latched_until_the_server_is_started_anew(ground: Ground) -> None:
     port = free_port()
     async with simulator(SLOW) as second:
@@ -367,6 +387,16 @@ async def test_what_happened_to_servers_is_forgotten_after_a_month_but_not_why_o
 
     assert forgotten == len(before) + 1
     assert await kinds(ground, "sim-1") == ["quarantined", "released"]
+
+
+async def _post(ground: Ground, url: str, graph: dict[str, Any], prompt_id: str) -> None:
+    async with ground.http.post(f"{url}/prompt", json={"prompt": graph, "prompt_id": prompt_id}) as reply:
+        assert reply.status == 200
+
+
+async def _interrupt(ground: Ground, url: str, prompt_id: str) -> None:
+    async with ground.http.post(f"{url}/interrupt", json={"prompt_id": prompt_id}) as reply:
+        assert reply.status == 200
 
 
 async def _set(ground: Ground, server_id: str, change: str) -> None:

@@ -67,6 +67,16 @@ def test_a_sign_begins_anew_when_something_ran_meanwhile() -> None:
     assert set(looks(seen, Sight.PENDING, runs=False, until=4)) == {""}
 
 
+def test_a_strangers_prompt_that_does_not_end_blocks_those_behind_it() -> None:
+    seen = signs()
+
+    def behind(stranger: str, now: float) -> str:
+        return seen.blocked(Look(Sight.PENDING, True, 1, now, True, stranger), patience=600.0)
+
+    assert [behind("a", 0.0), behind("b", 500.0), behind("b", 1099.0)] == ["", "", ""]
+    assert behind("b", 1100.0) == "a prompt that is not ours runs there for 600 s"
+
+
 def test_the_probe_asks_disk_queue_and_gpu_of_what_the_server_has() -> None:
     whole = probe_graph(CORE, color=7)
     without_blur = probe_graph(CORE - {"ImageBlur"}, color=7)

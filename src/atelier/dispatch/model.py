@@ -11,8 +11,9 @@ class DispatchSettings:
     """`heartbeat`, `expiry` and `hold` are those of the leases: renewed, taken over, given up by the holder.
 
     `wedged_after`, `stalled_after` and `stuck_after`: how long a prompt runs unheard, waits while nothing runs,
-    and goes on after an interrupt before its server is quarantined. `storage_patience`: how long a run's outputs
-    stay on their server while the storage is away.
+    and goes on after an interrupt before its server is quarantined; `blocked_after`: how long it waits behind one
+    prompt of somebody else. `storage_patience`: how long a run's outputs stay on their server while the storage is
+    away.
     """
 
     name: str = "dispatcher"
@@ -33,6 +34,7 @@ class DispatchSettings:
     wedged_after: float = 10.0
     stalled_after: float = 5.0
     stuck_after: float = 30.0
+    blocked_after: float = 600.0
     storage_patience: float = 60.0
     max_running: int = 0
     max_running_per_account: int = 0

@@ -35,6 +35,7 @@ class Illness(enum.StrEnum):
     CUDA_FAULT = "cuda_fault"
     DISK_FULL = "disk_full"
     STUCK = "stuck"
+    BLOCKED = "blocked"
     UNSTEADY = "unsteady"
     FAILED_PROBE = "failed_probe"
 

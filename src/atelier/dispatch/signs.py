@@ -25,6 +25,8 @@ class Look:
     epoch: int
     now: float
     socket_works: bool
+    stranger: str = ""
+    """What runs, if it is a prompt that somebody else sent to the server."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Signs:
     _silent_since: float | None = None
     _waits_since: float | None = None
     _looks: int = 0
+    _stranger: tuple[str, float] = ("", 0.0)
 
     @property
     def suspicious(self) -> bool:
@@ -68,3 +71,16 @@ class Signs:
         if self._looks < LOOKS or look.now - self._waits_since < self.waits_for:
             return ""
         return f"prompts wait, and for {self.waits_for:g} s nothing runs"
+
+    def blocked(self, look: Look, patience: float) -> str:
+        """A stranger's prompt stands before this one and does not end; in words, empty when it is not so (yet).
+
+        It has no limit that we know, and perhaps it is what stopped the queue: extra_data null does that.
+        """
+        if look.sight is not Sight.PENDING or not look.stranger:
+            self._stranger = ("", 0.0)
+        elif look.stranger != self._stranger[0]:
+            self._stranger = (look.stranger, look.now)
+        elif look.now - self._stranger[1] >= patience:
+            return f"a prompt that is not ours runs there for {patience:g} s"
+        return ""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from atelier.comfy.client import HistoryEntry, Success
+from atelier.comfy.client import HistoryEntry, QueueItem, Success
 from atelier.comfy.errors import ComfyError
 from atelier.dispatch.ends import End, Gone, Sight
 from atelier.dispatch.quarantine import Illness
@@ -42,7 +42,7 @@ class Watch:
         self._deaf_since: float | None = None
         self._failed = False
         self._heard = clock.monotonic()
-        self._anything_runs = False
+        self._runs: QueueItem | None = None
         self._absent_since: tuple[float, int] | None = None
 
     # What it is told ---------------------------------------------------------------------------
@@ -171,7 +171,7 @@ class Watch:
         prompt_id = self._attempt.prompt_id
         queue = await self._host.client.queue()
         self._host.well()
-        self._anything_runs = bool(queue.running)
+        self._runs = queue.running[0] if queue.running else None
         if any(item.prompt_id == prompt_id for item in queue.running):
             return Sight.RUNNING
         if any(item.prompt_id == prompt_id for item in queue.pending):
@@ -190,14 +190,22 @@ class Watch:
 
     def _wedged(self, sight: Sight) -> Gone | None:
         """The server's queue stands still, by what this prompt sees of it."""
-        host = self._host
-        told = host.heard_at > self._sent_at
-        look = Look(sight, self._anything_runs, host.epoch, clock.monotonic(), socket_works=host.hears and told)
+        host, look = self._host, self._seen(sight)
+        if blocked := self._signs.blocked(look, host.settings.blocked_after):
+            host.quarantine.begin(Illness.BLOCKED, blocked)
+            return None  # the quarantine makes it leave
         self.sign = self._signs.judge(look)
         if not self.sign:
             return None
         host.quarantine.begin(Illness.WEDGED, self.sign, self._attempt.prompt_id)
         return Gone.WEDGED
+
+    def _seen(self, sight: Sight) -> Look:
+        host, runs = self._host, self._runs
+        works = host.hears and host.heard_at > self._sent_at
+        ours = runs is None or (runs.client_id or "").startswith(f"atelier-{host.server.id}-")
+        stranger = "" if runs is None or ours else runs.prompt_id
+        return Look(sight, runs is not None, host.epoch, clock.monotonic(), works, stranger)
 
     def _stuck(self, sight: Sight) -> Gone | None:
         """It was interrupted, and it goes on all the same."""
