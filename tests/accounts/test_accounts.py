@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from atelier.accounts import service as accounts
-from atelier.accounts.model import AccountExists, Role, Unauthorized
+from atelier.accounts.model import AccountExists, Forbidden, Role, Unauthorized
 from atelier.kit.database import Database
 from atelier.kit.errors import NotFound, Refusal
 from atelier.kit.ids import AccountId, KeyId, new_uuid
@@ -39,6 +39,48 @@ async def test_a_key_says_whose_it_is(database: Database) -> None:
     assert caller.key_id == key_id
     assert caller.role is Role.ADMIN
     assert caller.end_user == ""
+
+
+async def test_a_key_reaches_the_middle_class_and_speaks_for_its_account_alone(database: Database) -> None:
+    _, plaintext = await key_of(database)
+
+    caller = await accounts.authenticate(database, PEPPER, plaintext)
+
+    assert caller.max_priority == 5
+    with pytest.raises(Forbidden, match="on behalf"):
+        caller.speaking_for("ann")
+
+
+async def test_a_key_reaches_as_far_as_it_was_made_to(database: Database) -> None:
+    async with database.transaction() as tx:
+        account = await accounts.ensure_account(tx, "studio")
+        key, plaintext = await accounts.create_key(
+            tx, PEPPER, account.id, Role.MEMBER, max_priority=9, on_behalf=True
+        )
+        [listed] = await accounts.list_keys(tx, account.id)
+
+    caller = await accounts.authenticate(database, PEPPER, plaintext)
+
+    assert (caller.max_priority, caller.speaking_for("ann").end_user) == (9, "ann")
+    assert listed == key
+    assert (listed.max_priority, listed.on_behalf) == (9, True)
+
+
+async def test_an_admin_speaks_for_everybody(database: Database) -> None:
+    _, plaintext = await key_of(database, role=Role.ADMIN)
+
+    caller = await accounts.authenticate(database, PEPPER, plaintext)
+
+    assert caller.speaking_for("ann").end_user == "ann"
+
+
+@pytest.mark.parametrize("priority", [0, 11, -1])
+async def test_a_key_reaches_no_class_that_there_is_not(database: Database, priority: int) -> None:
+    async with database.transaction() as tx:
+        account = await accounts.ensure_account(tx, "studio")
+
+        with pytest.raises(Refusal, match="from 1 to 10"):
+            await accounts.create_key(tx, PEPPER, account.id, Role.MEMBER, max_priority=priority)
 
 
 async def test_a_key_is_256_bits_and_never_the_same(database: Database) -> None:

@@ -37,8 +37,8 @@ class Door:
     async def submit(self, workflow: object, caller: Caller | None = None, **order: Any) -> Job:
         return await self.intake.submit(caller or self.caller(), Order(workflow, "test", **order))
 
-    def caller(self, end_user: str = "") -> Caller:
-        return Caller(self.yard.account_id, KeyId(new_uuid()), Role.MEMBER, end_user)
+    def caller(self, end_user: str = "", max_priority: int = 5) -> Caller:
+        return Caller(self.yard.account_id, KeyId(new_uuid()), Role.MEMBER, end_user, max_priority)
 
     async def asset(self, account_id: AccountId | None = None) -> AssetId:
         await self.yard.keep(b"input")
@@ -72,7 +72,7 @@ async def door(database: Database) -> Door:
 async def test_an_order_becomes_a_waiting_job(door: Door) -> None:
     job = await door.submit(
         picture(),
-        door.caller("mia"),
+        door.caller("mia", max_priority=8),
         metadata={"project": "sea"},
         priority=7,
         secrets={"api_key": "s"},
@@ -88,6 +88,19 @@ async def test_an_order_becomes_a_waiting_job(door: Door) -> None:
     assert waits == (60,)
     async with door.yard.database.transaction() as tx:
         assert await jobs.graph(tx, door.yard.account_id, job.id) == picture()
+
+
+@pytest.mark.parametrize(
+    ("asked", "highest", "given", "wished"),
+    [(None, 5, 5, None), (None, 3, 3, None), (9, 5, 5, 9), (9, 9, 9, None), (2, 5, 2, None), (10, 1, 1, 10)],
+)
+async def test_a_class_that_the_key_does_not_reach_is_lowered_and_remembered(
+    door: Door, asked: int | None, highest: int, given: int, wished: int | None
+) -> None:
+    job = await door.submit(picture(), door.caller(max_priority=highest), priority=asked)
+
+    assert (job.priority, job.wished_priority) == (given, wished)
+    assert await door.yard.read(job.id) == job
 
 
 async def test_whoever_waits_for_work_is_woken(door: Door) -> None:

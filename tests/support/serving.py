@@ -27,11 +27,15 @@ class Tenant:
         return {"Authorization": f"Bearer {self.key}"}
 
 
-async def make_tenant(database: Database, name: str, role: Role = Role.MEMBER) -> Tenant:
+async def make_tenant(
+    database: Database, name: str, role: Role = Role.MEMBER, *, max_priority: int = 5, on_behalf: bool = False
+) -> Tenant:
     """An account of that name and a new key of it, under PEPPER."""
     async with database.transaction() as tx:
         account = await accounts.ensure_account(tx, name)
-        _, key = await accounts.create_key(tx, PEPPER, account.id, role, "test")
+        _, key = await accounts.create_key(
+            tx, PEPPER, account.id, role, "test", max_priority=max_priority, on_behalf=on_behalf
+        )
     return Tenant(account.id, key)
 
 

@@ -4,7 +4,16 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 
 from atelier.accounts import rules, store
-from atelier.accounts.model import Account, AccountExists, ApiKey, Caller, Role, Unauthorized
+from atelier.accounts.model import (
+    DEFAULT_PRIORITY,
+    HIGHEST_PRIORITY,
+    Account,
+    AccountExists,
+    ApiKey,
+    Caller,
+    Role,
+    Unauthorized,
+)
 from atelier.kit import clock
 from atelier.kit.database import Database, Tx
 from atelier.kit.errors import NotFound, Refusal
@@ -59,9 +68,18 @@ async def set_part(tx: Tx, account: Account, *, weight: float, max_running: int 
 
 
 async def create_key(
-    tx: Tx, pepper: bytes, account_id: AccountId, role: Role, label: str = ""
+    tx: Tx,
+    pepper: bytes,
+    account_id: AccountId,
+    role: Role,
+    label: str = "",
+    *,
+    max_priority: int = DEFAULT_PRIORITY,
+    on_behalf: bool = False,
 ) -> tuple[ApiKey, str]:
-    """A new key and its plain text, which nobody can show a second time."""
+    """A new key and its plain text, which nobody can show a second time. Refuses a class that is none."""
+    if not 1 <= max_priority <= HIGHEST_PRIORITY:
+        raise Refusal(f"a class is from 1 to {HIGHEST_PRIORITY}; {HIGHEST_PRIORITY} runs first")
     if await store.account_by_id(tx, account_id) is None:
         raise NotFound(f"there is no account {account_id}")
     plaintext = rules.mint()
@@ -74,6 +92,8 @@ async def create_key(
         created_at=clock.utcnow(),
         last_used_at=None,
         revoked_at=None,
+        max_priority=max_priority,
+        on_behalf=on_behalf,
     )
     return await store.insert_key(tx, key, rules.digest(pepper, plaintext)), plaintext
 

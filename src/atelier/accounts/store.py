@@ -74,9 +74,20 @@ async def set_part(tx: Tx, account_id: AccountId, weight: float, max_running: in
 async def insert_key(tx: Tx, key: ApiKey, digest: bytes) -> ApiKey:
     """The key as stored; its times come from the database's clock."""
     cursor = await tx.execute(
-        "INSERT INTO api_keys (id, account_id, role, label, prefix, digest) VALUES (%s, %s, %s, %s, %s, %s)"
-        " RETURNING id, account_id, role, label, prefix, created_at, last_used_at, revoked_at",
-        (key.id, key.account_id, key.role, key.label, key.prefix, digest),
+        "INSERT INTO api_keys (id, account_id, role, label, prefix, digest, max_priority, on_behalf)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+        " RETURNING id, account_id, role, label, prefix, created_at, last_used_at, revoked_at,"
+        " max_priority, on_behalf",
+        (
+            key.id,
+            key.account_id,
+            key.role,
+            key.label,
+            key.prefix,
+            digest,
+            key.max_priority,
+            key.on_behalf,
+        ),
     )
     [row] = await cursor.fetchall()
     return _key(row)
@@ -85,7 +96,7 @@ async def insert_key(tx: Tx, key: ApiKey, digest: bytes) -> ApiKey:
 async def keys(tx: Tx, account_id: AccountId | None) -> Sequence[ApiKey]:
     """Oldest first, revoked ones too; of one account, or of all."""
     cursor = await tx.execute(
-        "SELECT id, account_id, role, label, prefix, created_at, last_used_at, revoked_at"
+        "SELECT id, account_id, role, label, prefix, created_at, last_used_at, revoked_at, max_priority, on_behalf"
         " FROM api_keys WHERE account_id = coalesce(%s::uuid, account_id) ORDER BY created_at, id",
         (account_id,),
     )
@@ -96,7 +107,8 @@ async def revoke(tx: Tx, key_id: KeyId) -> ApiKey | None:
     """The key, revoked now or earlier (the first time stays); None when there is none."""
     cursor = await tx.execute(
         "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s"
-        " RETURNING id, account_id, role, label, prefix, created_at, last_used_at, revoked_at",
+        " RETURNING id, account_id, role, label, prefix, created_at, last_used_at, revoked_at,"
+        " max_priority, on_behalf",
         (key_id,),
     )
     row = await cursor.fetchone()
@@ -106,15 +118,18 @@ async def revoke(tx: Tx, key_id: KeyId) -> ApiKey | None:
 async def live_key(tx: Tx, digest: bytes, rest: dt.timedelta) -> FoundKey | None:
     """Whose key that is, unless it is revoked. It is stale when its last written use is older than `rest`."""
     cursor = await tx.execute(
-        "SELECT account_id, id, role, coalesce(last_used_at < now() - %s, true)"
+        "SELECT account_id, id, role, max_priority, on_behalf, coalesce(last_used_at < now() - %s, true)"
         " FROM api_keys WHERE digest = %s AND revoked_at IS NULL",
         (rest, digest),
     )
     row = await cursor.fetchone()
     if row is None:
         return None
-    account_id, key_id, role, stale = row
-    return FoundKey(Caller(AccountId(account_id), KeyId(key_id), Role(role)), stale=stale)
+    account_id, key_id, role, max_priority, on_behalf, stale = row
+    caller = Caller(
+        AccountId(account_id), KeyId(key_id), Role(role), max_priority=max_priority, on_behalf=on_behalf
+    )
+    return FoundKey(caller, stale=stale)
 
 
 async def touch(tx: Tx, key_id: uuid.UUID) -> None:

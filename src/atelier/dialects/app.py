@@ -60,7 +60,11 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
         middleware=[
             Middleware(RequestIds, headers=REQUEST_ID_HEADERS),
-            *cors(services.cors_origins, exposed=REQUEST_ID_HEADERS),
+            *cors(
+                services.cors_origins,
+                exposed=(*REQUEST_ID_HEADERS, *comfy_v2_api.ANSWER_HEADERS),
+                allowed=comfy_v2_api.REQUEST_HEADERS,
+            ),
             Middleware(ErrorBoundary, envelopes=envelopes),
             Middleware(Heads),
         ],

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier.accounts.model import Caller
+from atelier.accounts.model import DEFAULT_PRIORITY, Caller
 from atelier.assets import service as assets
 from atelier.comfy.assets import ASSET_TYPE
 from atelier.comfy.graph import Graph, MalformedAsset, assets_in, canonical, digest, parse, shape_digest
@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 20.0
 class Order:
     """What a dialect understood of a request. `workflow` is parsed JSON; `secrets` go to the server alone.
 
-    `size` is how many bytes the request had.
+    `size` is how many bytes the request had. `priority` (1-10) None: nothing was said.
     """
 
     workflow: object
@@ -41,7 +41,7 @@ class Order:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: Mapping[str, str] | None = None
     idempotency: IdempotencyKey | None = None
-    priority: int = 5
+    priority: int | None = None
     native_prompt_id: uuid.UUID | None = None
     size: int = 0
     run_timeout: float | None = None
@@ -84,11 +84,12 @@ class Intake:
         return accepted
 
     async def prepare(self, caller: Caller, order: Order) -> NewJob:
-        """The job that this order would become; nothing is written.
+        """The job that this order would become; nothing is written. A class above the caller's is lowered to it.
 
         Raises InvalidWorkflow, WorkflowFormatUi, MissingAssets, NobodyCanRun, QueueFull.
         """
         judged = await self._judged(order)
+        priority = min(order.priority or DEFAULT_PRIORITY, caller.max_priority)
         requirement_id = await self.fleet.requirement_id(digest_of(judged.requirement), judged.requirement)
         return NewJob(
             id=JobId(new_uuid()),
@@ -102,7 +103,8 @@ class Intake:
             shape=judged.shape,
             queue_ttl=self.queue_ttl,
             retention=self.retention,
-            priority=order.priority,
+            priority=priority,
+            wished_priority=order.priority if order.priority is not None and order.priority > priority else None,
             native_prompt_id=order.native_prompt_id,
             metadata=order.metadata,
             secrets=order.secrets,

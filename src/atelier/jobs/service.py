@@ -21,6 +21,7 @@ from atelier.jobs.model import (
     Preview,
     Progress,
 )
+from atelier.jobs.outflow import Outflow
 from atelier.jobs.store import attempts, claims, live, reads
 from atelier.jobs.store import submit as submits
 from atelier.kit import clock
@@ -254,15 +255,22 @@ class QueueBounds:
         self._per_account = per_account
         self._taken = float("-inf")
         self._waiting: dict[AccountId, int] = {}
+        self._outflow = Outflow()
 
     async def check(self, tx: Tx, account_id: AccountId) -> None:
-        """Raise QueueFull where one more job would pass a bound."""
+        """Raise QueueFull where one more job would pass a bound; Retry-After is when one has probably left."""
         if clock.monotonic() - self._taken > 1.0:
             self._taken = clock.monotonic()
             self._waiting = await reads.waiting_by_account(tx)
+            self._outflow.count(self._taken, self._waiting)
         mine, everybody = self._waiting.get(account_id, 0), sum(self._waiting.values())
         if mine >= self._per_account:
-            raise QueueFull(f"{mine} jobs of this account wait already; {self._per_account} may.", retry_after=5)
+            soon = self._outflow.seconds_to_one(account_id)
+            raise QueueFull(
+                f"{mine} jobs of this account wait already; {self._per_account} may.", retry_after=soon
+            )
         if everybody >= self._in_all:
-            raise QueueFull(f"{everybody} jobs wait already; {self._in_all} may.", retry_after=5)
+            soon = self._outflow.seconds_to_one()
+            raise QueueFull(f"{everybody} jobs wait already; {self._in_all} may.", retry_after=soon)
+        self._outflow.accept(account_id)
         self._waiting[account_id] = mine + 1

@@ -151,5 +151,9 @@ class JobFeed:
 
 
 def _tells_more(job: Job, seq: int) -> bool:
-    """Whether the log knows something that the job's state does not say: a state passed through, or a retry."""
-    return job.event_seq > seq + 1 or (job.event_seq > seq and job.state is JobState.QUEUED)
+    """Whether the log knows something that the job does not say: a state passed through, or a retry.
+
+    A good end is one event for each output and one for the state.
+    """
+    of_end = 1 + (len(job.outputs) if job.state is JobState.SUCCEEDED else 0)
+    return job.event_seq > seq + of_end or (job.event_seq > seq and job.state is JobState.QUEUED)

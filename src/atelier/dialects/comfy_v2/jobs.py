@@ -8,11 +8,17 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from atelier.accounts.model import Caller
 from atelier.dialects.auth import Call, Known
 from atelier.dialects.comfy_v2 import parameters, schemas
 from atelier.dialects.comfy_v2.events import JobFeed
 from atelier.dialects.comfy_v2.listing import parse_listing
-from atelier.dialects.comfy_v2.submission import parse_idempotency_key, parse_submission
+from atelier.dialects.comfy_v2.submission import (
+    parse_end_user,
+    parse_idempotency_key,
+    parse_priority,
+    parse_submission,
+)
 from atelier.dialects.comfy_v2.wire import PREFIX, Speller
 from atelier.dialects.openapi import answer, refusals
 from atelier.dialects.problems import ErrorEnvelope
@@ -58,12 +64,14 @@ async def list_jobs(request: Request, call: Known) -> Response:
 @router.post(
     "/jobs",
     status_code=201,
-    responses=answer(201, schemas.Job) | refusals(ErrorEnvelope, 400, 402, 413, 422, 429),
+    responses=parameters.ACCEPTED | refusals(ErrorEnvelope, 400, 402, 403, 413, 422, 429),
     openapi_extra=parameters.SUBMIT,
 )
 async def submit_job(request: Request, call: Known) -> Response:
     """Accept a job: when this is answered it is durable, and it ends exactly once."""
     key = parse_idempotency_key(request.headers.get("idempotency-key"))
+    priority = parse_priority(request.headers.get("x-atelier-priority"))
+    caller = _on_behalf(call.caller, parse_end_user(request.headers.get("x-on-behalf-of")))
     body = await bodies.read(request, call.services.json_limit)
     asked = parse_submission(body)
     order = Order(
@@ -73,11 +81,12 @@ async def submit_job(request: Request, call: Known) -> Response:
         secrets=asked.secrets,
         idempotency=IdempotencyKey(key, blake3(body).digest()) if key else None,
         size=len(body),
+        priority=priority,
     )
-    job = await call.services.intake.submit(call.caller, order)
+    job = await call.services.intake.submit(caller, order)
     async with call.services.database.autocommit() as tx:
         answered = await _spelled(tx, call, job)
-    return json_response(answered, 201, {"Location": answered["urls"]["self"]})
+    return json_response(answered, 201, {"Location": answered["urls"]["self"], **_class_of(job)})
 
 
 @router.get("/jobs/{job_id}", responses=_JOB | refusals(ErrorEnvelope, 404))
@@ -132,6 +141,20 @@ async def stream_events(job_id: JobIdText, call: Known) -> Response:
         feed = JobFeed(call, _speller(call), _id(job_id))
         await feed.open()
         return EventStream(feed.run, services.closing, slot.pop_all())
+
+
+def _on_behalf(caller: Caller, end_user: str) -> Caller:
+    return caller.speaking_for(end_user) if end_user else caller
+
+
+def _class_of(job: Job) -> dict[str, str]:
+    """The class that a job was given, and a word where it is not the one that was asked for."""
+    told = {"X-Atelier-Priority": str(job.priority)}
+    if job.wished_priority is not None:
+        told["X-Atelier-Notice"] = (
+            f"priority {job.wished_priority} was lowered to {job.priority}, the highest class of this key"
+        )
+    return told
 
 
 def _speller(call: Call) -> Speller:

@@ -109,4 +109,36 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
-SUBMIT: dict[str, Any] = {"parameters": [IDEMPOTENCY_KEY], **json_body(schemas.NewJob)}
+PRIORITY: dict[str, Any] = {
+    "name": "X-Atelier-Priority",
+    "in": "header",
+    "description": "The job's class: 10 runs first, 5 is everybody's. One above the key's highest is lowered.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10, "default": 5},
+}
+
+ON_BEHALF_OF: dict[str, Any] = {
+    "name": "X-On-Behalf-Of",
+    "in": "header",
+    "description": "The end user for whom this account asks: each has a share and running limits like an account."
+    " Only with a key that was made with --on-behalf, or an admin's.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]([ -~]{0,126}[!-~])?$"},
+}
+
+SUBMIT: dict[str, Any] = {
+    "parameters": [IDEMPOTENCY_KEY, PRIORITY, ON_BEHALF_OF],
+    **json_body(schemas.NewJob),
+}
+
+_ACCEPTED: dict[str, Any] = {
+    "Location": {"description": "The job's address.", "schema": {"type": "string", "format": "uri"}},
+    "X-Atelier-Priority": {
+        "description": "The class that the job was given.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 10},
+    },
+    "X-Atelier-Notice": {
+        "description": "That its class was lowered to the highest of this key, in words.",
+        "schema": {"type": "string"},
+    },
+}
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {201: {"model": schemas.Job, "headers": _ACCEPTED}}

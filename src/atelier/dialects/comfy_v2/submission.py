@@ -13,6 +13,8 @@ _FIELDS = frozenset({"workflow", "extra_data", "metadata", "webhook_url", "input
 _RESERVED = ("webhook_url", "inputs")
 _SECRET = "api_key_comfy_org"  # noqa: S105 - the name of a field
 _MAX_SECRET = 4096
+_PRIORITY = re.compile(r"[1-9]|10")
+_END_USER = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -54,6 +56,24 @@ def parse_idempotency_key(header: str | None) -> str | None:
         return None
     if not _KEY.fullmatch(header):
         raise InvalidRequest("Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return header
+
+
+def parse_priority(header: str | None) -> int | None:
+    """The class that the client wishes for (X-Atelier-Priority), None without one. Raises InvalidRequest."""
+    if header is None:
+        return None
+    if not _PRIORITY.fullmatch(header):
+        raise InvalidRequest("X-Atelier-Priority must be a whole number from 1 to 10; 10 runs first.")
+    return int(header)
+
+
+def parse_end_user(header: str | None) -> str:
+    """On whose behalf the client asks (X-On-Behalf-Of), empty without one. Raises InvalidRequest."""
+    if header is None:
+        return ""
+    if not _END_USER.fullmatch(header):
+        raise InvalidRequest("X-On-Behalf-Of must be 1 to 128 printable ASCII characters.")
     return header
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from atelier.accounts import service as accounts
 from atelier.accounts import store
-from atelier.accounts.model import ApiKey, Role
+from atelier.accounts.model import DEFAULT_PRIORITY, ApiKey, Role
 from atelier.entry.commands import process
 from atelier.entry.commands.options import Script, State
 from atelier.entry.commands.printing import as_json, rows
@@ -27,11 +28,34 @@ def create(
     account: Annotated[str, Parameter(help="Whose key; the account is made if there is none.")] = ACCOUNT,
     role: Annotated[Role, Parameter(help="admin reaches the installation, member its account.")] = Role.MEMBER,
     label: Annotated[str, Parameter(help="A word to know the key by.")] = "",
+    max_priority: Annotated[
+        int,
+        Parameter(help="The highest class of its jobs; 10 runs first.", validator=Number(gte=1, lte=10)),
+    ] = DEFAULT_PRIORITY,
+    on_behalf: Annotated[
+        bool, Parameter(negative="", help="It may ask for end users of its account, who share like accounts.")
+    ] = False,
     script: Script = False,
     state: State = None,
 ) -> None:
     """Make a key and print it, this once."""
-    process.run(_create(account, role, label, script=script, state=state))
+
+    async def make() -> None:
+        settings = process.start(state_dir=state)
+        async with database(settings, process.announce) as opened, opened.transaction() as tx:
+            owner = await accounts.ensure_account(tx, account)
+            made, plaintext = await accounts.create_key(
+                tx,
+                secrets_of(settings).pepper,
+                owner.id,
+                role,
+                label,
+                max_priority=max_priority,
+                on_behalf=on_behalf,
+            )
+        _show(made, account, plaintext, script=script)
+
+    process.run(make())
 
 
 @keys.command(name="list")
@@ -55,16 +79,12 @@ def revoke(
     process.run(_revoke(key, state))
 
 
-async def _create(account: str, role: Role, label: str, *, script: bool, state: Path | None) -> None:
-    settings = process.start(state_dir=state)
-    async with database(settings, process.announce) as opened, opened.transaction() as tx:
-        owner = await accounts.ensure_account(tx, account)
-        made, plaintext = await accounts.create_key(tx, secrets_of(settings).pepper, owner.id, role, label)
+def _show(made: ApiKey, account: str, plaintext: str, *, script: bool) -> None:
     if script:
         as_json({**_row(made, account), "key": plaintext})
     else:
         sys.stdout.write(f"{plaintext}\n")
-        sys.stderr.write(f"{role} key of account {account!r}; it is not shown again\n")
+        sys.stderr.write(f"{made.role} key of account {account!r}; it is not shown again\n")
 
 
 async def _list(account: str | None, *, script: bool, state: Path | None) -> None:
@@ -113,6 +133,8 @@ def _row(key: ApiKey, account: str) -> dict[str, Any]:
         "account": account,
         "role": str(key.role),
         "label": key.label,
+        "max_priority": key.max_priority,
+        "on_behalf": key.on_behalf,
         "created": key.created_at,
         "last_used": key.last_used_at,
         "revoked": key.revoked_at,

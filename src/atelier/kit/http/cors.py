@@ -21,8 +21,11 @@ HEADERS = (
 EXPOSED = ("Retry-After", "Content-Range", "Accept-Ranges", "Content-Disposition", "ETag", "Location")
 
 
-def cors(origins: Sequence[str], exposed: Sequence[str] = ()) -> list[Middleware]:
-    """The middleware for these origins; none when there are none. Raises SetupFailed for what is not an origin."""
+def cors(origins: Sequence[str], exposed: Sequence[str] = (), allowed: Sequence[str] = ()) -> list[Middleware]:
+    """The middleware for these origins; none when there are none. Raises SetupFailed for what is not an origin.
+
+    `allowed` and `exposed`: headers of requests and of answers besides the usual ones.
+    """
     for origin in origins:
         _check(origin)
     if not origins:
@@ -32,7 +35,7 @@ def cors(origins: Sequence[str], exposed: Sequence[str] = ()) -> list[Middleware
             CORSMiddleware,
             allow_origins=tuple(origins),
             allow_methods=METHODS,
-            allow_headers=HEADERS,
+            allow_headers=(*HEADERS, *allowed),
             expose_headers=(*EXPOSED, *exposed),
             max_age=600,
         )
