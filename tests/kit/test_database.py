@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ from atelier.kit.errors import SetupFailed
 from atelier.kit.postgres import EmbeddedPostgres, embedded
 from support.postgres import opened
 from support.postgres_users import Site
+from tools.chaos.fault_proxy import before_database
 
 KILL_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -142,6 +144,27 @@ async def test_while_the_server_is_away_who_asks_waits_and_is_served_when_it_is_
         await restarted.leave()
 
     assert asked.result() == 7
+
+
+async def test_who_waits_longer_than_the_pool_tries_is_served_when_the_server_is_back(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("RECONNECT_SECONDS", 0.3), ("WAIT_SECONDS", 10.0)):
+        monkeypatch.setattr(f"atelier.kit.database.{name}", seconds)
+    async with before_database(database_url, tmp_path) as (way, url), opened(url) as database:
+
+        async def ask() -> int:
+            async with database.transaction() as tx:
+                return await count(tx)
+
+        there, way.target = way.target, "/nowhere"
+        way.cut()
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(ask())
+            await asyncio.sleep(3.0)
+            way.target = there
+
+    assert asked.result() == 0
 
 
 @pytest.mark.parametrize(

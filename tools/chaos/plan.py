@@ -11,6 +11,7 @@ TAKE_OVER_SECONDS = 20.0
 class Plan:
     """Durations in seconds. `gap`: mean time between two deeds; `steps`: the least and most of a job's sampler.
 
+    `rage`: the part of `minutes` in which deeds are done; what is left is for the jobs to end in peace.
     `heartbeat`, `hold` and `expiry` are those of the leases; `take_over` is what is promised with them (None:
     nothing); `only` names the deeds to choose from (none: all).
     """
@@ -18,6 +19,7 @@ class Plan:
     seed: int
     jobs: int = 1_000
     minutes: float = 15.0
+    rage: float = 0.75
     servers: int = 4
     clients: int = 48
     gap: float = 3.0
@@ -55,7 +57,8 @@ def small(seed: int, jobs: int = 60, only: tuple[str, ...] = ()) -> Plan:
     return Plan(
         seed=seed,
         jobs=jobs,
-        minutes=1.5,
+        minutes=2.0,
+        rage=0.3,
         clients=8,
         gap=0.8,
         heartbeat=0.5,

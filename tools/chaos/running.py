@@ -28,8 +28,6 @@ from tools.chaos.site import APIS, DISPATCHERS, TASKS, Site, site
 
 Say = Callable[[str], None]
 
-RAGE_SHARE = 0.75
-"""Of the time that is allowed; what is left is for the jobs to end in peace."""
 ENOUGH_ENDED = 0.97
 EMPTY_SECONDS = 90.0
 SAY_SECONDS = 0.5
@@ -114,7 +112,7 @@ async def _calm_in_time(stage: Stage, told: Sequence[Told]) -> None:
     """Deeds go on while jobs do, but the last jobs, and the last part of the time, are left in peace."""
     plan = stage.site.plan
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(plan.minutes * 60 * RAGE_SHARE):
+        async with asyncio.timeout(plan.minutes * 60 * plan.rage):
             while sum(one.state is not None for one in told) < plan.jobs * ENOUGH_ENDED:  # noqa: ASYNC110 - a list
                 await asyncio.sleep(0.2)
     stage.calm.set()

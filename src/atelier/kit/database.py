@@ -10,8 +10,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from atelier.kit import clock
 from atelier.kit.errors import SetupFailed
 
 Tx = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -29,6 +30,9 @@ START_SECONDS = 10.0
 WAIT_SECONDS = 30.0
 RECONNECT_SECONDS = 5.0
 """The pool doubles its pauses between attempts; giving up this early keeps them short, and who asks tries anew."""
+
+ASK_AGAIN_SECONDS = 2.0
+"""Who waits asks anew: a pool that has given up all its attempts makes none for those who wait already."""
 
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """Seconds, and milliseconds for the last. Sockets of this machine ignore them."""
@@ -113,11 +117,23 @@ class Database:
     async def _connection(self) -> AsyncGenerator[Tx]:
         """A connection that the server has not closed meanwhile: a restart costs a reconnect, not an error."""
         while True:
-            async with self._pool.connection() as connection:
+            async with contextlib.AsyncExitStack() as held:
+                connection = await self._taken(held)
                 if not _hung_up(connection):
                     yield connection
                     return
                 await connection.close()
+
+    async def _taken(self, held: contextlib.AsyncExitStack) -> Tx:
+        """A connection of the pool, which has it back when `held` is left. Raises PoolTimeout."""
+        until = clock.monotonic() + WAIT_SECONDS
+        while True:
+            patience = max(min(ASK_AGAIN_SECONDS, until - clock.monotonic()), 0.0)
+            try:
+                return await held.enter_async_context(self._pool.connection(timeout=patience))
+            except PoolTimeout:
+                if clock.monotonic() >= until:
+                    raise
 
 
 async def _configure(connection: Tx) -> None:
