@@ -122,13 +122,17 @@ def picture_of(name: str) -> dict[str, Any]:
     }
 
 
-async def test_the_limits_that_are_in_force_are_told(services: Services, client: httpx.AsyncClient) -> None:
+async def test_the_limits_that_are_in_force_and_how_true_expectations_are_is_told(
+    services: Services, client: httpx.AsyncClient
+) -> None:
     limited = replace(services, limits=Limits(max_queued=50, max_running=3))
 
     async with served(create_app(limited)) as base:
-        shown = (await client.get(f"{base}{PATH}")).json()["limits"]
+        shown = (await client.get(f"{base}{PATH}")).json()
 
-    assert (shown["max_queued"], shown["max_running"], shown["server_jobs_per_minute"]) == (50, 3, 0)
+    limits = shown["limits"]
+    assert (limits["max_queued"], limits["max_running"], limits["server_jobs_per_minute"]) == (50, 3, 0)
+    assert shown["eta_errors"]["samples"] == 0
 
 
 async def test_admins_clean_up_what_ended_long_ago(

@@ -65,7 +65,14 @@ async def test_a_server_is_set_drained_switched_off_and_shown(away: Terminal, ya
     assert "as soon as one takes it" in changes[-1].out
     assert all(words in shown.out for words in ("canary: 10%", "drained", "runs at most 1 min 30 s"))
     assert (whole["max_per_minute"], whole["run_timeout"], whole["drain"]) == (None, 90.0, True)
-    assert {event["kind"] for event in whole["events"]} >= {"add", "drain", "resume", "disable", "enable", "probe"}
+    assert {event["kind"] for event in whole["events"]} >= {
+        "add",
+        "drain",
+        "resume",
+        "disable",
+        "enable",
+        "probe_asked",
+    }
 
 
 async def test_servers_are_listed_with_what_matters(away: Terminal, yard: Yard) -> None:

@@ -3,6 +3,7 @@
 A member sees its account's part, an admin all of it.
 """
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Sequence
@@ -84,7 +85,8 @@ async def show_queue(request: Request, call: Known) -> Response:
             "accounts": spell.accounts(by_account, named),
             "left_out": spell.left_out(groups),
             "dead_letters": letters,
-            "limits": queue_wire.limits(call.services.limits),
+            "limits": dataclasses.asdict(call.services.limits),
+            "eta_errors": dataclasses.asdict(call.services.outlook.errors()),
         }
     )
 

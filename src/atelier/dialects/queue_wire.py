@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from atelier.accounts.model import Account
-from atelier.dialects.services import Limits
 from atelier.fleet import needs
 from atelier.fleet.model import Requirement
 from atelier.fleet.view import FleetView
@@ -74,6 +73,19 @@ class LimitsShown(BaseModel):
     server_jobs_per_minute: int
 
 
+class PunctualityShown(BaseModel):
+    """How true the first expectation of a job was that this process told, over the last thousand jobs; seconds.
+
+    `bias` is positive when jobs begin later than was told; `close`: the part within 20 % of the wait, or 1 s.
+    """
+
+    samples: int
+    median: float | None
+    mean_absolute: float | None
+    bias: float | None
+    close: float | None
+
+
 class QueueShown(BaseModel):
     as_of: str
     totals: TallyShown
@@ -84,6 +96,7 @@ class QueueShown(BaseModel):
     left_out: LeftOut
     dead_letters: int
     limits: LimitsShown
+    eta_errors: PunctualityShown
 
 
 class Cleaned(BaseModel):
@@ -155,7 +168,3 @@ class Speller:
             "able": len(found.able),
             "ready": len(found.ready),
         }
-
-
-def limits(limits: Limits) -> dict[str, int]:
-    return dataclasses.asdict(limits)

@@ -7,8 +7,10 @@ from collections.abc import AsyncGenerator
 from atelier.accounts.model import Caller, Role
 from atelier.entry.settings import Settings
 from atelier.entry.wake import wake
+from atelier.fleet.scene import Limits
 from atelier.fleet.view import FleetView
 from atelier.intake.service import Intake
+from atelier.jobs.outlook import Outlook
 from atelier.jobs.service import QueueBounds
 from atelier.kit.database import Database
 from atelier.kit.ids import AccountId, KeyId
@@ -26,6 +28,12 @@ async def fleet_of(opened: Database) -> FleetView:
     fleet = FleetView(opened, Wakeups(opened))
     await fleet.refresh()
     return fleet
+
+
+def outlook(settings: Settings) -> Outlook:
+    """What waiting jobs may expect, as seen from this command."""
+    limits = Limits(settings.max_running, settings.max_running_per_account, settings.server_jobs_per_minute)
+    return Outlook(None, limits)
 
 
 @contextlib.asynccontextmanager

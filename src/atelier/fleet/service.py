@@ -114,7 +114,7 @@ async def add(
     if terms:
         await operating.change(tx, chosen, terms)
     if origin is Origin.ADDED:
-        await operating.note(tx, chosen, "add", {"url": url, **(terms or {})})
+        await roster.record(tx, chosen, "add", {"url": url, **(terms or {})})
     return chosen
 
 
@@ -141,7 +141,7 @@ async def change(tx: Tx, server_id: ServerId, to: Changes) -> operating.Seen:
     if not known:
         raise _no_server(server_id)
     if values:
-        await operating.note(tx, server_id, *_told(values))
+        await roster.record(tx, server_id, *_told(values))
     return await seen_one(tx, server_id)
 
 
@@ -160,7 +160,7 @@ async def ask_probe(tx: Tx, server_id: ServerId) -> str:
     """Have it looked at now. Wake `fleet` after the commit. Gives what will happen, in one sentence."""
     if not await operating.ask_probe(tx, server_id):
         raise _no_server(server_id)
-    await operating.note(tx, server_id, "probe", {})
+    await roster.record(tx, server_id, "probe_asked", {})
     seen = await seen_one(tx, server_id)
     if not seen.driver:
         return "No dispatcher drives it now: it is probed as soon as one takes it."
@@ -194,7 +194,7 @@ async def remove(tx: Tx, server_id: ServerId) -> None:
     """Take a server out of the fleet. Wake `fleet` after the commit."""
     if not await roster.remove(tx, server_id):
         raise _no_server(server_id)
-    await operating.note(tx, server_id, "remove", {})
+    await roster.record(tx, server_id, "remove", {})
 
 
 async def seen(tx: Tx) -> list[operating.Seen]:

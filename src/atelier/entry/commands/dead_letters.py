@@ -16,7 +16,6 @@ from atelier.intake import again
 from atelier.intake.service import Intake
 from atelier.jobs import dead_letters as letters
 from atelier.jobs import details, service
-from atelier.jobs.outlook import Outlook
 from atelier.jobs.store.dead_letters import Letter
 from atelier.kit.database import Tx
 from atelier.kit.errors import NotFound, Refusal
@@ -64,10 +63,10 @@ def show(
     """Show one of them with the evidence of every attempt."""
 
     async def tell() -> None:
-        async with transaction(state) as tx:
+        async with opened(state) as (settings, found), found.transaction() as tx:
             letter = await letters.read(tx, None, _job_id(job))
             whole = await details.whole(tx, letter.account_id, letter.job_id)
-            prospect = await Outlook().of(tx, whole.job)
+            prospect = await by_hand.outlook(settings).of(tx, whole.job)
             events = await service.events_after(tx, letter.account_id, letter.job_id, 0)
         if script:
             as_json(_row(letter) | {"job": job_rows.whole(whole, prospect, events)})

@@ -7,14 +7,13 @@ from cyclopts import App, Parameter
 from atelier.entry import by_hand
 from atelier.entry.commands import job_rows, process
 from atelier.entry.commands.keys import account_named
-from atelier.entry.commands.opening import opened, transaction
+from atelier.entry.commands.opening import opened
 from atelier.entry.commands.options import A_COUNT, AccountName, Script, State
 from atelier.entry.commands.printing import as_json, print_line, rows
 from atelier.entry.first_key import ACCOUNT
 from atelier.entry.wake import wake
 from atelier.intake import again
 from atelier.jobs import details, service
-from atelier.jobs.outlook import Outlook
 from atelier.kit.database import Tx
 from atelier.kit.errors import NotFound
 from atelier.kit.ids import AccountId, JobId, parse_uuid
@@ -38,8 +37,8 @@ def list_jobs(
     """List the newest jobs of an account."""
 
     async def show() -> None:
-        outlook = Outlook()
-        async with transaction(state) as tx:
+        async with opened(state) as (settings, found), found.transaction() as tx:
+            outlook = by_hand.outlook(settings)
             page = await service.listing(tx, await account_named(tx, account), limit=limit)
             prospects = [await outlook.of(tx, job) for job in page.jobs]
         spell = job_rows.row if script else job_rows.line
@@ -54,10 +53,10 @@ def show(job: JobName, *, account: Owner = None, script: Script = False, state: 
     """Show one job: its place, why it waits, its attempts, outputs, events and error."""
 
     async def tell() -> None:
-        async with transaction(state) as tx:
+        async with opened(state) as (settings, found), found.transaction() as tx:
             owner, job_id = await _owned(tx, account, job)
             whole = await details.whole(tx, owner, job_id)
-            prospect = await Outlook().of(tx, whole.job)
+            prospect = await by_hand.outlook(settings).of(tx, whole.job)
             events = await service.events_after(tx, owner, job_id, 0)
         if script:
             as_json(job_rows.whole(whole, prospect, events))

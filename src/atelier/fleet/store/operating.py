@@ -102,14 +102,6 @@ async def ask_probe(tx: Tx, server_id: ServerId) -> bool:
     return rows.rowcount == 1
 
 
-async def note(tx: Tx, server_id: ServerId, kind: str, data: Mapping[str, Any]) -> None:
-    """Write down what an operator did."""
-    await tx.execute(
-        "INSERT INTO server_events (server_id, kind, data) VALUES (%s, %s, %s)",
-        (server_id, kind, Jsonb(dict(data))),
-    )
-
-
 async def events(tx: Tx, server_id: ServerId, most: int) -> Sequence[ServerEvent]:
     """What happened to it, newest first."""
     rows = await tx.execute(
