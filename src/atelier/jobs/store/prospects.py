@@ -49,10 +49,11 @@ _COLUMNS = """
     extract(epoch FROM j.not_before - now())::float8, l.server_id, l.cause
 """
 
+# LIMIT 1 where at most one row can be: without it a plan may read all attempts, or all jobs, to join them.
 _LAST_TRY = """
 LEFT JOIN LATERAL (
     SELECT a.server_id, a.evidence ->> 'cause' AS cause FROM attempts a
-    WHERE a.job_id = j.id AND a.number = j.attempt AND j.attempt > 0
+    WHERE a.job_id = j.id AND a.number = j.attempt AND j.attempt > 0 LIMIT 1
 ) l ON true
 """
 
@@ -71,8 +72,9 @@ _SOME = f"SELECT {_COLUMNS} FROM jobs j {_LAST_TRY} WHERE j.id = ANY(%s)"  # noq
 _RUNS = """
 SELECT a.job_id, a.server_id, a.state = 'running', j.state = 'canceling', j.shape, j.lane, j.priority,
        j.account_id, j.end_user, extract(epoch FROM now() - coalesce(a.started_at, a.claimed_at))::float8
-FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE a.state <> 'ended'
-ORDER BY a.claimed_at LIMIT %s
+FROM (SELECT * FROM attempts WHERE state <> 'ended' ORDER BY claimed_at LIMIT %s) a
+CROSS JOIN LATERAL (SELECT * FROM jobs WHERE id = a.job_id LIMIT 1) j
+ORDER BY a.claimed_at
 """
 
 _LEFT = """
