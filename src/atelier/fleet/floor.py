@@ -26,6 +26,7 @@ class Bay:
     rest: float
     warm: frozenset[str]
     open: bool
+    uses: float | None = None
 
     @property
     def server_id(self) -> ServerId:
@@ -74,21 +75,29 @@ class Floor:
         self._rivals = {}
         for job in in_order:
             self._rivals.setdefault(job.lane, []).append(job)
+        for jobs in self._rivals.values():
+            jobs.reverse()
 
     def rival(self, bay: Bay, done: AbstractSet[JobId]) -> Waiting | None:
         """Who would go there next without a swap."""
-        firsts = (self._first(lane, done) for lane in sorted(bay.warm))
-        return min((job for job in firsts if job), key=lambda job: job.position, default=None)
+        first: Waiting | None = None
+        for lane in bay.warm:
+            job = self._first(lane, done) if lane in self._rivals else None
+            if job is not None and (first is None or (job.position, job.job_id) < (first.position, first.job_id)):
+                first = job
+        return first
 
     def _first(self, lane: str, done: AbstractSet[JobId]) -> Waiting | None:
-        rivals = self._rivals.get(lane)
-        while rivals and rivals[0].job_id in done:
-            del rivals[0]
-        return rivals[0] if rivals else None
+        rivals = self._rivals[lane]
+        while rivals and rivals[-1].job_id in done:
+            rivals.pop()
+        return rivals[-1] if rivals else None
 
     def uses(self, bay: Bay) -> float:
         """How much would be lost with what is warm there: lanes that wait, and that no other server has."""
-        return sum((1.0 + self._wanted[lane]) / self._copies[lane] for lane in bay.warm)
+        if bay.uses is None:
+            bay.uses = sum((1.0 + self._wanted[lane]) / self._copies[lane] for lane in bay.warm)
+        return bay.uses
 
     def hold(self, bay: Bay, job: Waiting) -> None:
         """Nobody else is placed ahead there: this job is to have the server when it is free."""

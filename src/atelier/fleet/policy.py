@@ -7,6 +7,7 @@ wait, until another job would wait longer than the bound; after such a forced sw
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -96,14 +97,17 @@ class _Round:
     def _soonest(self, job: Waiting) -> Bay | None:
         """Where it begins first, loading counted; of those that load, where the least is lost."""
         bays = self.floor.bays_for(job)
-        warm = min((bay for bay in bays if bay.has(job.lane)), key=_free_first, default=None)
+        warm = min([bay for bay in bays if bay.has(job.lane)], key=_free_first, default=None)
         if warm is not None and warm.rest <= 0:
             return warm
-        swaps = [bay for bay in bays if bay.open and not bay.has(job.lane) and self._may_swap(job, bay, warm)]
-        if not swaps:
+        swap, least = None, math.inf
+        for bay in bays:
+            if bay.open and not bay.has(job.lane) and self._may_swap(job, bay, warm):
+                loss = self._ready(job, bay) + self.floor.uses(bay)
+                swap, least = (bay, loss) if loss < least else (swap, least)
+        if swap is None or (warm is not None and warm.rest <= self._ready(job, swap)):
             return warm
-        swap = min(swaps, key=lambda bay: (self._ready(job, bay) + self.floor.uses(bay), bay.server_id))
-        return warm if warm is not None and warm.rest <= self._ready(job, swap) else swap
+        return swap
 
     def _may_swap(self, job: Waiting, bay: Bay, warm: Bay | None) -> bool:
         """Whether this server may give up what is warm there for this job."""
