@@ -16,7 +16,7 @@ from atelier.kit.errors import NotFound, Refusal
 
 accounts = App(name="accounts")
 
-Name = Annotated[str, Parameter(name="name", help="Name of the account.")]
+Name = Annotated[str, Parameter(help="Name of the account.")]
 Weight = Annotated[
     float | None,
     Parameter(help="Its part of the fleet beside others' 1.", validator=Number(gt=0, lte=service.MOST_WEIGHT)),
@@ -42,6 +42,7 @@ def list_accounts(*, script: Script = False, state: State = None) -> None:
 @accounts.command
 def create(
     name: Name,
+    /,
     *,
     weight: Weight = None,
     max_running: MaxRunning = None,
@@ -59,7 +60,9 @@ def create(
 
 
 @accounts.command(name="set")
-def set_account(name: Name, *, weight: Weight = None, max_running: MaxRunning = None, state: State = None) -> None:
+def set_account(
+    name: Name, /, *, weight: Weight = None, max_running: MaxRunning = None, state: State = None
+) -> None:
     """Change an account's part of the fleet, from its next job on."""
     if weight is None and max_running is None:
         raise Refusal("say what to change: --weight or --max-running")

@@ -23,9 +23,7 @@ from atelier.kit.ids import AccountId, JobId, parse_uuid
 
 dead_letters = App(name="dead-letters")
 
-Letters = Annotated[
-    tuple[str, ...], Parameter(name="jobs", help="Ids of jobs, as `dead-letters list` shows them.")
-]
+Letters = Annotated[tuple[str, ...], Parameter(help="Ids of jobs, as `dead-letters list` shows them.")]
 Whose = Annotated[str | None, Parameter(name="--account", help="Only those of this account.")]
 Everyone = Annotated[bool, Parameter(name="--all", help="All that are open.")]
 Code = Annotated[str | None, Parameter(help="With --all: only those that were given up for this reason.")]
@@ -55,7 +53,8 @@ def list_letters(
 
 @dead_letters.command
 def show(
-    job: Annotated[str, Parameter(name="job", help="The job's id.")],
+    job: Annotated[str, Parameter(help="The job's id.")],
+    /,
     *,
     script: Script = False,
     state: State = None,
@@ -80,6 +79,7 @@ def show(
 @dead_letters.command
 def replay(
     jobs: Letters = (),
+    /,
     *,
     everyone: Everyone = False,
     code: Code = None,
@@ -101,7 +101,7 @@ def replay(
 
 
 @dead_letters.command
-def discard(jobs: Letters = (), *, everyone: Everyone = False, code: Code = None, state: State = None) -> None:
+def discard(jobs: Letters = (), /, *, everyone: Everyone = False, code: Code = None, state: State = None) -> None:
     """Take those named, or all, from the list; their jobs stay as they ended."""
     ids = _chosen(jobs, everyone=everyone, code=code)
     process.run(_discard(ids, code, state))

@@ -20,7 +20,7 @@ from atelier.kit.ids import AccountId, JobId, parse_uuid
 
 jobs = App(name="jobs")
 
-JobName = Annotated[str, Parameter(name="job", help="The job's id.")]
+JobName = Annotated[str, Parameter(help="The job's id.")]
 Owner = Annotated[
     str | None, Parameter(name="--account", help="Name of the account that it must belong to; any if not said.")
 ]
@@ -49,7 +49,7 @@ def list_jobs(
 
 
 @jobs.command
-def show(job: JobName, *, account: Owner = None, script: Script = False, state: State = None) -> None:
+def show(job: JobName, /, *, account: Owner = None, script: Script = False, state: State = None) -> None:
     """Show one job: its place, why it waits, its attempts, outputs, events and error."""
 
     async def tell() -> None:
@@ -67,7 +67,7 @@ def show(job: JobName, *, account: Owner = None, script: Script = False, state: 
 
 
 @jobs.command
-def cancel(job: JobName, *, account: Owner = None, state: State = None) -> None:
+def cancel(job: JobName, /, *, account: Owner = None, state: State = None) -> None:
     """End a job: a waiting one now, a running one as soon as its server lets go of it."""
 
     async def end() -> None:
@@ -81,7 +81,7 @@ def cancel(job: JobName, *, account: Owner = None, state: State = None) -> None:
 
 
 @jobs.command
-def retry(job: JobName, *, account: Owner = None, script: Script = False, state: State = None) -> None:
+def retry(job: JobName, /, *, account: Owner = None, script: Script = False, state: State = None) -> None:
     """Make a new job of one that ended: the same graph, inputs and labels, for the same account."""
 
     async def repeat() -> None:

@@ -40,7 +40,8 @@ def list_models(*, folder: Folder = None, script: Script = False, state: State =
 
 @models.command
 def verify(
-    names: Annotated[tuple[str, ...], Parameter(name="names", help="Names of model files, as loaders list them.")],
+    names: Annotated[tuple[str, ...], Parameter(help="Names of model files, as loaders list them.")],
+    /,
     *,
     folder: Folder = None,
     script: Script = False,

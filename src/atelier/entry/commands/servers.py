@@ -32,7 +32,7 @@ servers.command(leftovers)
 
 _A_SHARE = Number(gt=0, lte=1)
 
-ServerName = Annotated[str, Parameter(name="server", help="Its id, as `servers list` shows it.")]
+ServerName = Annotated[str, Parameter(help="Its id, as `servers list` shows it.")]
 Headers = Annotated[
     tuple[str, ...],
     Parameter(name="--header", help="'Name: value', sent with every request to it; may be repeated."),
@@ -90,7 +90,7 @@ def list_servers(*, script: Script = False, state: State = None) -> None:
 
 
 @servers.command
-def show(server: ServerName, *, script: Script = False, state: State = None) -> None:
+def show(server: ServerName, /, *, script: Script = False, state: State = None) -> None:
     """Show one server: what it has, what it does, what happened to it."""
 
     async def tell() -> None:
@@ -141,6 +141,7 @@ def add(
 @servers.command(name="set")
 def set_server(
     server: ServerName,
+    /,
     *,
     url: Annotated[str | None, Parameter(name="--url", help="Its new address.")] = None,
     header: Headers = (),
@@ -159,31 +160,31 @@ def set_server(
 
 
 @servers.command
-def drain(server: ServerName, *, state: State = None) -> None:
+def drain(server: ServerName, /, *, state: State = None) -> None:
     """Let a server end what it runs and take no more, until `servers resume`."""
     _change(server, {"drain": True}, state, "draining: it ends what it runs and takes no more")
 
 
 @servers.command
-def resume(server: ServerName, *, state: State = None) -> None:
+def resume(server: ServerName, /, *, state: State = None) -> None:
     """Let a drained server take jobs again."""
     _change(server, {"drain": False}, state, "takes jobs again")
 
 
 @servers.command
-def disable(server: ServerName, *, state: State = None) -> None:
+def disable(server: ServerName, /, *, state: State = None) -> None:
     """Switch a server off: it takes no more, and nobody watches it once it has ended what it runs."""
     _change(server, {"enabled": False}, state, "switched off")
 
 
 @servers.command
-def enable(server: ServerName, *, state: State = None) -> None:
+def enable(server: ServerName, /, *, state: State = None) -> None:
     """Switch a server on again."""
     _change(server, {"enabled": True}, state, "switched on")
 
 
 @servers.command
-def probe(server: ServerName, *, state: State = None) -> None:
+def probe(server: ServerName, /, *, state: State = None) -> None:
     """Have a server looked at now; a quarantined one comes back when its probe graph succeeds."""
 
     async def ask() -> None:
@@ -197,7 +198,7 @@ def probe(server: ServerName, *, state: State = None) -> None:
 
 
 @servers.command
-def remove(server: ServerName, *, state: State = None) -> None:
+def remove(server: ServerName, /, *, state: State = None) -> None:
     """Take a server out of the fleet; what it runs ends first."""
 
     async def take_out() -> None:
