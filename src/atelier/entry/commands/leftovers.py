@@ -19,7 +19,8 @@ A_DAY = 86_400.0
 
 
 def leftovers(
-    server: Annotated[str, Parameter(name="server", help="Its id, as `servers list` shows it.")],
+    server: Annotated[str, Parameter(help="Its id, as `servers list` shows it.")],
+    /,
     *,
     older_than: Annotated[
         str, Parameter(help="Only what nobody used for so long: 7d, 36h; a day at least.")
