@@ -152,7 +152,7 @@ async def ground_on(database: Database, folder: Path) -> AsyncGenerator[Ground]:
         intake = Intake(database, view, wakeups, jobs.QueueBounds(10_000, 10_000), 3600, 3600)
         tasks.start(wakeups.run())
         tasks.start(view.run())
-        caller = Caller(AccountId(account.id), KeyId(new_uuid()), Role.MEMBER)
+        caller = Caller(AccountId(account.id), KeyId(new_uuid()), Role.MEMBER, max_priority=10)
         yield Ground(database, wakeups, LocalFolder(folder), intake, view, caller, http, tasks)
 
 
