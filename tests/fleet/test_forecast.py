@@ -5,9 +5,13 @@ import uuid
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given as given_by
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from atelier.fleet.forecast import EXACTLY, Expected, forecast
 from atelier.fleet.model import Share
+from atelier.fleet.reasons import Ranks, Reasons
 from atelier.fleet.scene import Limits, Retry, Scene
 from atelier.kit.ids import JobId, ServerId
 from support.scenes import (
@@ -291,3 +295,75 @@ def test_the_order_is_that_of_beginning() -> None:
     whens = [told.expected[one.job_id].begins_in or 0.0 for one in told.order]
     assert whens == sorted(whens)
     assert {one.job_id for one in told.order} == {JobId(uuid.UUID(int=number)) for number in range(50)}
+
+
+# Whatever comes ------------------------------------------------------------------------------------
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """Scenes with everything in them that keeps jobs waiting."""
+    parties = [party(number, draw(st.integers(1, 10))) for number in range(draw(st.integers(1, 4)))]
+    lanes = st.sampled_from(["", "a", "b", "a|b"])
+    names = [ServerId(f"gpu-{number}") for number in range(draw(st.integers(0, 4)))]
+    rests = st.one_of(st.none(), st.floats(0, 100))
+    stations = [
+        station(
+            name,
+            closed=draw(st.sampled_from(["", "", "", "is draining"])),
+            busy=busy(*draw(st.lists(rests, max_size=3)), whose=draw(st.sampled_from(parties))),
+            warm=draw(st.frozensets(lanes.filter(bool), max_size=2)),
+            stay=draw(st.floats(0, 50)),
+            vram=draw(st.sampled_from([0, 8, 24])),
+            share=draw(st.sampled_from([1.0, 1.0, 0.5, 0.01])),
+            begun=tuple(draw(st.lists(st.floats(0, 60), max_size=3))),
+            per_minute=draw(st.integers(0, 2)),
+        )
+        for name in names
+    ]
+    waiting = [
+        job(
+            number,
+            requirement_id=draw(st.integers(1, 3)),
+            lane=draw(lanes),
+            shape=draw(st.sampled_from([b"x", b"y"])),
+            party=draw(st.sampled_from(parties)),
+            age=draw(st.floats(0, 1000)),
+            avoid=draw(st.frozensets(st.sampled_from(names), max_size=2)) if names else frozenset(),
+            vram_over=draw(st.sampled_from([0, 8, 24])),
+        )
+        for number in range(draw(st.integers(0, 12)))
+    ]
+    lacking = draw(st.frozensets(st.tuples(st.sampled_from(names), st.integers(1, 3)))) if names else frozenset()
+    again = draw(st.frozensets(st.sampled_from(waiting), max_size=3)) if waiting else frozenset()
+    return scene(
+        stations,
+        waiting,
+        shares={
+            one: Share(draw(st.floats(0, 100)), draw(st.floats(0.1, 10)), draw(st.sampled_from([None, 0, 1, 2])))
+            for one in parties
+        },
+        lacks=lambda server, wanted: LACKING if (server, wanted) in lacking else NOTHING,
+        run_seconds=lambda shape, _server: None if shape == b"y" else RUN,
+        limits=Limits(running=draw(st.integers(0, 4))),
+        retries={one.job_id: Retry(draw(st.floats(0, 30)), "the server was lost", None) for one in again},
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given_by(scenes())
+def test_every_job_is_told_something_that_can_be_true(given: Scene) -> None:
+    told = forecast(given)
+
+    reasons = Reasons(given, told, Ranks(told.order))
+    going = [one for one in told.expected.values() if one.server_id is not None]
+    assert told.expected.keys() == {one.job_id for one in given.waiting}
+    assert sorted(one.position for one in going) == list(range(len(going)))
+    assert all(0 <= one.position < max(len(given.waiting), 1) for one in told.expected.values())
+    for one in given.waiting:
+        expected = told.expected[one.job_id]
+        assert reasons.why(one).startswith("waiting")
+        assert expected.begins_in is None or expected.begins_in >= 0
+        if expected.server_id is not None:
+            assert given.satisfies(expected.server_id, one.requirement_id)
+            assert not given.stations[expected.server_id].closed

@@ -29,7 +29,11 @@ async def of(yard: Yard, outlook: Outlook, job: Job) -> Prospect:
 
 
 async def place(yard: Yard, outlook: Outlook, job: Job) -> int | None:
-    return (await of(yard, outlook, job)).position
+    """Whichever way it is asked for."""
+    position = (await of(yard, outlook, job)).position
+    async with yard.database.autocommit() as tx:
+        assert await outlook.position(tx, job) == position
+    return position
 
 
 async def test_the_place_in_the_queue_follows_class_then_age(yard: Yard) -> None:

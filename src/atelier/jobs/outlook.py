@@ -87,6 +87,16 @@ class Outlook:
             case _:
                 return Prospect(None, None, "")
 
+    async def position(self, tx: Tx, job: Job) -> int | None:
+        """Its place alone, for those who tell no more: nothing is put into words for it."""
+        match job.state:
+            case JobState.CLAIMED:
+                return 0
+            case JobState.QUEUED | JobState.PREPARING:
+                return (await self._taken(tx)).position(job.id, self._cap)
+            case _:
+                return None
+
     async def why(self, tx: Tx, job_ids: Sequence[JobId]) -> dict[JobId, str]:
         """Why these waiting jobs wait, wherever they are in the queue. It looks anew."""
         snapshot = _snapshot(await self._surveyor.scene(tx, job_ids))
@@ -143,6 +153,12 @@ class _Snapshot:
 
     def knows(self, job_id: JobId) -> bool:
         return job_id in self.expected
+
+    def position(self, job_id: JobId, cap: int) -> int:
+        """What came after the snapshot stands at its end, or behind all that it has."""
+        if job_id in self.expected:
+            return min(self.expected[job_id].position, cap)
+        return min(len(self.expected), cap) if self.seen.complete else cap
 
     def of(self, job_id: JobId, cap: int) -> Prospect:
         expected = self.expected[job_id]

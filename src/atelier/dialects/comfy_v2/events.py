@@ -84,7 +84,7 @@ class JobFeed:
         self._seq = job.event_seq
         if job.state.terminal:
             news += [encode("output", compact(self._speller.output(job.id, output))) for output in job.outputs]
-        news += self._status_news(job.state, (await self._services.outlook.of(tx, job)).position)
+        news += self._status_news(job.state, await self._services.outlook.position(tx, job))
         return news + self._progress_news(job.progress)
 
     def _past(self, event: Event, newest: int) -> list[bytes]:

@@ -57,7 +57,7 @@ async def list_jobs(request: Request, call: Known) -> Response:
             labels=asked.labels,
             states=asked.states,
         )
-        listed = [speller.listed(job, (await call.services.outlook.of(tx, job)).position) for job in page.jobs]
+        listed = [speller.listed(job, await call.services.outlook.position(tx, job)) for job in page.jobs]
     return json_response({"jobs": listed, "next_cursor": page.next_cursor})
 
 
@@ -170,5 +170,4 @@ def _id(text: str) -> JobId:
 
 
 async def _spelled(tx: Tx, call: Call, job: Job) -> dict[str, Any]:
-    prospect = await call.services.outlook.of(tx, job)
-    return _speller(call).job(job, prospect.position)
+    return _speller(call).job(job, await call.services.outlook.position(tx, job))
