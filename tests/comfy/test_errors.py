@@ -43,6 +43,18 @@ def test_a_fault_of_the_card_is_a_fault_of_the_server(exception_type: str, messa
     assert kind(exception_type, message) is FailureKind.CUDA_FAULT
 
 
+@pytest.mark.parametrize(
+    ("exception_type", "message"),
+    [
+        ("OSError", "[Errno 28] No space left on device: '/comfy/output/x.png'"),
+        ("RuntimeError", "unable to write to file </torch_1>: No space left on device (28)"),
+        ("OSError", "[Errno 122] Disk quota exceeded"),
+    ],
+)
+def test_a_disk_that_is_full_is_told_from_other_failures(exception_type: str, message: str) -> None:
+    assert kind(exception_type, message) is FailureKind.DISK_FULL
+
+
 def test_a_node_that_raises_is_named() -> None:
     data = {
         "node_id": "2",
@@ -80,3 +92,47 @@ def test_a_rejection_speaks_in_the_servers_words() -> None:
 
 def test_an_unexpected_reply_is_kept_short() -> None:
     assert len(Unexpected(500, "x" * 10_000).body_start) == 500
+
+
+NOT_IN_LIST = {
+    "1": {
+        "errors": [
+            {"type": "value_not_in_list", "message": "Value not in list", "details": "ckpt_name: 'a' not in []"}
+        ],
+        "dependent_outputs": ["2"],
+        "class_type": "CheckpointLoaderSimple",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "node_errors", "names"),
+    [
+        ({"type": "prompt_outputs_failed_validation"}, NOT_IN_LIST, True),
+        ({"type": "missing_node_type", "message": "Node 'Gone' not found."}, {}, True),
+        ({"type": "invalid_prompt", "message": "Cannot execute because node Gone does not exist."}, {}, True),
+        ({"type": "prompt_no_outputs", "message": "Prompt has no outputs"}, {}, False),
+        (
+            {"type": "prompt_outputs_failed_validation"},
+            {"1": {"errors": [{"type": "value_bigger_than_max"}]}},
+            False,
+        ),
+        ({}, {"1": None, "2": {"errors": "none"}, "3": {"errors": [None]}}, False),
+    ],
+)
+def test_a_rejection_says_whether_something_is_not_there(
+    error: dict[str, Any], node_errors: dict[str, Any], *, names: bool
+) -> None:
+    assert Rejected(error, node_errors).names_what_is_not_there is names
+
+
+def test_a_rejection_names_the_file_that_cannot_be_opened() -> None:
+    details = "image - Invalid image file: atelier/0123.png"
+    failed = {
+        "type": "custom_validation_failed",
+        "message": "Custom validation failed for node",
+        "details": details,
+    }
+
+    assert Rejected({}, {"1": {"errors": [failed]}}).missing_file == details
+    assert Rejected({}, NOT_IN_LIST).missing_file == ""
