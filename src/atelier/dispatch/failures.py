@@ -100,8 +100,8 @@ class Failures:
             _log.info("server.lacks_now", server=attempt.claim.server_id, job=str(attempt.claim.job_id))
             await self._closing.withdraw(attempt, f"{attempt.claim.server_id} no longer has what it needs")
         else:
-            evidence = {"error": rejected.error, "node_errors": rejected.node_errors}
-            await self._closing.failed(attempt, Outcome.REJECTED, _rejection(rejected), evidence)
+            said = {"error": rejected.error, "node_errors": rejected.node_errors}
+            await self._closing.failed(attempt, Outcome.REJECTED, _rejection(rejected), said)
 
 
 def _evidence(failure: Failure) -> dict[str, Any]:
