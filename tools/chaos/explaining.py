@@ -62,4 +62,9 @@ def _letters(facts: Facts) -> list[str]:
 
 
 def _told(tried: Sequence[AttemptFact]) -> str:
-    return "; ".join(f"{one.number} on {one.server}: {one.outcome} {dict(one.evidence or {})}" for one in tried)
+    return "; ".join(f"{one.number} on {one.server} {_when(one)}: {one.outcome} {one.evidence}" for one in tried)
+
+
+def _when(one: AttemptFact) -> str:
+    times = (one.claimed_at, one.started_at, one.ended_at)
+    return "-".join(f"{at:%H:%M:%S.%f}"[:-4] if at else "?" for at in times)

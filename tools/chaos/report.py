@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from tools.chaos.acting import Deed
 from tools.chaos.alibis import rendered_once
 from tools.chaos.deck import KINDS
 from tools.chaos.judging import Promise
@@ -28,6 +29,7 @@ def report(run: Run, promises: Sequence[Promise]) -> dict[str, Any]:
         "failures": dict(Counter(job.code for job in run.facts.jobs if job.state == "failed")),
         "sorts": dict(Counter(one.order.sort for one in run.told)),
         "deeds": _deeds(run),
+        "timeline": [_moment(deed) for deed in run.deeds],
         "attempts": dict(Counter(str(attempt.outcome) for attempt in run.facts.attempts)),
         "retries": dict(Counter(str(e.data.get("reason")) for e in run.facts.events if e.kind == "retry")),
         "dead_letters": dict(Counter(run.facts.dead_letters.values())),
@@ -49,6 +51,12 @@ def _deeds(run: Run) -> dict[str, dict[str, int]]:
     done = Counter(deed.kind for deed in run.deeds if deed.target)
     skipped = Counter(deed.kind for deed in run.deeds if not deed.target)
     return {kind: {"done": done[kind], "skipped": skipped[kind]} for kind in KINDS if done[kind] or skipped[kind]}
+
+
+def _moment(deed: Deed) -> str:
+    """When a deed was done, by the clock of the logs, and to whom."""
+    ended = f"{deed.ended:%H:%M:%S}" if deed.ended else "?"
+    return f"{deed.began:%H:%M:%S}-{ended} {deed.kind} {deed.target or 'nobody'} {deed.words}".rstrip()
 
 
 def _take_over(run: Run) -> dict[str, Any]:
