@@ -99,10 +99,10 @@ class Floor:
             bay.uses = sum((1.0 + self._wanted[lane]) / self._copies[lane] for lane in bay.warm)
         return bay.uses
 
-    def hold(self, bay: Bay, job: Waiting) -> None:
+    def hold(self, bay: Bay, job: Waiting, seconds: float) -> None:
         """Nobody else is placed ahead there: this job is to have the server when it is free."""
-        bay.open = False
         self.held.add(job.job_id)
+        self.take(bay, job.lane, seconds)
 
     def take(self, bay: Bay, lane: str, seconds: float) -> None:
         """A job of this lane begins there, and the next after it `seconds` later."""

@@ -88,7 +88,7 @@ class _Round:
             elif not bay.open:
                 self._leave(job, bay)
             elif not self._begins_now(job, bay):
-                self.floor.hold(bay, job)
+                self.floor.hold(bay, job, self._cost(job, bay))
             else:
                 yield self._place(job, bay)
             if self.floor.full:
@@ -132,9 +132,8 @@ class _Round:
         return bay.slot.kind is SlotKind.IDLE or self._load(job, bay) <= SWAP_AHEAD
 
     def _place(self, job: Waiting, bay: Bay) -> Placement:
-        load = self._load(job, bay)
-        cost = self._run(job, bay) + load
-        placement = Placement(job.job_id, bay.slot, _reason(job, bay, load), cost)
+        cost = self._cost(job, bay)
+        placement = Placement(job.job_id, bay.slot, _reason(job, bay, self._load(job, bay)), cost)
         self.floor.take(bay, job.lane, cost)
         self.turns.give(job, cost)
         return placement
@@ -143,6 +142,9 @@ class _Round:
         """A busy server has its models and takes it soon; what waits behind it there begins so much later."""
         bay.rest += self._run(job, bay)
         self.turns.done.add(job.job_id)
+
+    def _cost(self, job: Waiting, bay: Bay) -> float:
+        return self._run(job, bay) + self._load(job, bay)
 
     def _ready(self, job: Waiting, bay: Bay) -> float:
         return bay.rest + self._load(job, bay)
@@ -170,13 +172,10 @@ def _free_first(bay: Bay) -> tuple[float, bool, ServerId]:
 
 
 def _reason(job: Waiting, bay: Bay, load: float) -> str:
-    free = f"{bay.server_id} is idle" if bay.slot.kind is SlotKind.IDLE else _soon(bay)
+    idle = bay.slot.kind is SlotKind.IDLE
+    free = f"{bay.server_id} is idle" if idle else f"{bay.server_id} is free in about {bay.rest:.1f} s"
     if not job.lane:
         return free
-    return (
-        f"{free} and has {job.lane} loaded" if bay.has(job.lane) else f"{free}; {job.lane} loads in {load:.1f} s"
-    )
-
-
-def _soon(bay: Bay) -> str:
-    return f"{bay.server_id} is free in about {bay.rest:.1f} s"
+    if bay.has(job.lane):
+        return f"{free} and has {job.lane} loaded"
+    return f"{free}; {job.lane} is loaded there in about {load:.1f} s"
