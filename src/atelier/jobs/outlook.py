@@ -130,7 +130,7 @@ class Outlook:
 
     async def _compare(self, tx: Tx) -> None:
         """Jobs that were told of and have begun meanwhile."""
-        waiting = self._snapshot.expected if self._snapshot else {}
+        waiting: Mapping[JobId, Expected] = self._snapshot.expected if self._snapshot else {}
         if awaited := self._punctuality.awaited(but=waiting):
             began = await prospects.left(tx, awaited)
             self._punctuality.left(clock.monotonic(), began)

@@ -80,7 +80,7 @@ async def expire(tx: Tx, most: int = 500, why: Why | None = None) -> list[JobId]
     """End jobs that waited longer than their queue time-to-live. `why` says why they wait. Gives their ids."""
     rows = await tx.execute(_OVERDUE, (most,))
     waited = {JobId(row[0]): float(row[1]) for row in await rows.fetchall()}
-    reasons = await why(tx, list(waited)) if why is not None and waited else {}
+    reasons: Mapping[JobId, str] = await why(tx, list(waited)) if why is not None and waited else {}
     for job_id, seconds in waited.items():
         still = reasons.get(job_id, "waiting for a server")
         error = JobError("expired", f"It waited {span(seconds)} and was still {still}.")
