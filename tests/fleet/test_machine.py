@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from atelier.fleet.inventory import from_object_info
-from atelier.fleet.machine import machine_of, packs
+from atelier.fleet.machine import machine_of, packs, vram_total
 
 GIB = 1024**3
 
@@ -39,6 +39,7 @@ def test_a_machine_has_versions_a_gpu_and_memory() -> None:
     assert (machine.pytorch_version, machine.system) == ("2.8.0+cu128", "posix")
     assert (machine.gpu, machine.vram_total, machine.vram_free) == ("NVIDIA GeForce RTX 4090", 24 * GIB, 20 * GIB)
     assert machine.ram_total == 64 * GIB
+    assert vram_total(stats()) == 24 * GIB
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ def test_what_a_server_does_not_say_is_empty(odd: dict[str, Any]) -> None:
     machine = machine_of(odd)
 
     assert (machine.comfyui_version, machine.gpu, machine.vram_total, machine.packs) == ("", "", 0, ())
+    assert vram_total(odd) == 0
 
 
 def test_packs_are_where_the_nodes_come_from() -> None:

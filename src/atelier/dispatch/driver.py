@@ -23,7 +23,7 @@ from atelier.dispatch.quarantine import Quarantine, Ward
 from atelier.dispatch.stale import lacks
 from atelier.dispatch.strays import Strays
 from atelier.fleet.inventory import Inventory
-from atelier.fleet.machine import machine_of
+from atelier.fleet.machine import vram_total
 from atelier.fleet.model import Lease, Server, Slot
 from atelier.jobs import service as jobs
 from atelier.jobs.model import Claim
@@ -152,7 +152,7 @@ class Driver:
         if not self.open:
             return None
         if self.inventory is not None:
-            self.offers.heat.learn(machine_of(self.offers.server.system).vram_total, self.inventory.sizes)
+            self.offers.heat.learn(vram_total(self.offers.server.system), self.inventory.sizes)
         return self.offers.slot(self._on_server, collecting=self._busy_collecting())
 
     def rest(self) -> float:
