@@ -4,13 +4,16 @@ import asyncio
 import signal
 from typing import Any, LiteralString
 
+from atelier.fleet.store import leasing
 from atelier.jobs.model import JobState
+from atelier.kit.ids import DispatcherId, new_uuid
 from atelier.simulator.config import SimulatorConfig
-from support.fleet import Ground, sampled, simulator
+from support.fleet import Ground, picture, sampled, simulator
 from support.promises import assert_empties, assert_nothing_drawn_twice, assert_promises, control, eventually, rows
 from tools.chaos.fault_proxy import fault_proxy
 from tools.chaos.processes import Fleet
 
+FAST = SimulatorConfig(control=True)
 SLOW = SimulatorConfig(control=True, step_seconds=0.03)
 
 
@@ -96,6 +99,23 @@ async def test_two_dispatchers_share_the_servers_and_one_takes_all_when_the_othe
         await assert_promises(ground.database, len(jobs))
         await assert_nothing_drawn_twice(ground.http, one, two)
         await until(ground, "SELECT count(DISTINCT dispatcher_id) FROM leases", [1])
+
+
+async def test_a_dead_dispatchers_servers_are_taken_when_it_runs_out_not_a_beat_later(
+    ground: Ground,
+) -> None:
+    async with simulator(FAST) as url:
+        await ground.add_server(url, "sim-1")
+        dead = DispatcherId(new_uuid())
+        async with ground.database.transaction() as tx:
+            await leasing.beat(tx, dead, "dead", 2.0)
+            await leasing.acquire(tx, dead, 1)
+        ground.tasks.start(ground.dispatcher(heartbeat=600.0, hold=700.0, expiry=800.0).run())
+
+        job = await ground.ended((await ground.submit(picture())).id)
+
+        assert job.state == JobState.SUCCEEDED
+        assert await fence(ground) == 2
 
 
 async def test_a_dispatcher_that_is_told_to_stop_hands_over_at_once(ground: Ground, fleet: Fleet) -> None:

@@ -103,26 +103,26 @@ class Dispatcher:
                 sent = clock.monotonic()
                 try:
                     async with asyncio.timeout(self._context.settings.heartbeat):
-                        leases, plan = await self._renew()
+                        leases, plan, soon = await self._renew()
                 except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
                     _log.warning("lease.not_renewed", reason=str(error) or "PostgreSQL does not answer")
                     await asyncio.sleep(self._context.settings.heartbeat / 5)
                 else:
                     self._renewed = sent
                     self._follow(group, leases, plan.take_jobs)
-                    await self._rest(woken.wait, sent, hurry=bool(plan.leaving))
+                    await self._rest(woken.wait, sent, min(soon, HURRY_SECONDS) if plan.leaving else soon)
 
-    async def _rest(self, wait: Callable[[float], Awaitable[bool]], sent: float, *, hurry: bool) -> None:
+    async def _rest(self, wait: Callable[[float], Awaitable[bool]], sent: float, soon: float) -> None:
         """Until the next beat; a change of the fleet shortens it, but a hundred changes do not make a storm.
 
-        `hurry`: a server waits to be given away as soon as it is idle.
+        `soon`: seconds after which there is something to do in any case.
         """
-        heartbeat = self._context.settings.heartbeat
-        rest = min(heartbeat, HURRY_SECONDS if hurry else heartbeat) - (clock.monotonic() - sent)
+        rest = min(self._context.settings.heartbeat, soon) - (clock.monotonic() - sent)
         if rest > 0 and await wait(rest):
             await asyncio.sleep(CALM_SECONDS)
 
-    async def _renew(self) -> tuple[list[Lease], Plan]:
+    async def _renew(self) -> tuple[list[Lease], Plan, float]:
+        """What we hold, what should be, and in how many seconds another dispatcher would have run out."""
         me, settings = self._context.me, self._context.settings
         async with self._context.database.transaction() as tx:
             await leasing.beat(tx, me, settings.name, settings.expiry)
@@ -133,9 +133,10 @@ class Dispatcher:
             for among, most in plan.wanted:
                 await leasing.acquire(tx, me, most, among)
             leases = await leasing.leases(tx, me)
+            soon = await leasing.runs_out_in(tx, me) + CALM_SECONDS
         if idle:
             self._context.wakeups.publish("fleet")  # others take them now, not with their next beat
-        return leases, plan
+        return leases, plan, soon
 
     def _busy(self, server_id: ServerId) -> bool:
         driver = self._drivers.get(server_id)

@@ -1,5 +1,6 @@
 """Who drives which server: dispatchers, their leases, and how a lease changes hands."""
 
+import math
 from collections.abc import Collection
 
 from atelier.fleet.model import Lease
@@ -78,6 +79,12 @@ FROM unnest(%(lost)s::text[]) AS lost(id), dispatchers d WHERE d.id = %(me)s
 """
 
 
+_RUNS_OUT = """
+SELECT extract(epoch FROM min(d.expires_at) - clock_timestamp())::float8 FROM dispatchers d
+WHERE d.id <> %s AND d.expires_at > clock_timestamp() AND EXISTS (SELECT 1 FROM leases WHERE dispatcher_id = d.id)
+"""
+
+
 async def beat(tx: Tx, me: DispatcherId, name: str, seconds: float) -> None:
     """Say that this dispatcher lives for `seconds` more, by the database's clock."""
     await tx.execute(
@@ -86,6 +93,13 @@ async def beat(tx: Tx, me: DispatcherId, name: str, seconds: float) -> None:
            ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at""",
         (me, name, seconds),
     )
+
+
+async def runs_out_in(tx: Tx, me: DispatcherId) -> float:
+    """Seconds until the first of the other holders of leases has run out, if it does not renew; infinite: none."""
+    rows = await tx.execute(_RUNS_OUT, (me,))
+    row = await rows.fetchone()
+    return float(row[0]) if row and row[0] is not None else math.inf
 
 
 async def dispatchers_alive(tx: Tx) -> int:
