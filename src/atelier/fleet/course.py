@@ -2,12 +2,12 @@
 
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atelier.fleet.lines import Bay, Group, Line
-from atelier.fleet.model import Share, Waiting
+from atelier.fleet.model import Party, Share, Waiting
 from atelier.fleet.moment import Choice, Chooser, Moment
 from atelier.fleet.policy import UNMEASURED_RUN, stay_after_swap
 from atelier.fleet.scene import Scene, Sharing, Station, sharing
@@ -46,6 +46,7 @@ class Course:
         self._begins: dict[JobId, Begin] = {}
         self._running = scene.running
         self._groups: dict[object, Group] = {}
+        self._lines: dict[Party, Line] = {}
         open_stations = [station for station in scene.stations.values() if not station.closed]
         self._bays = [self._bay(place, station) for place, station in enumerate(open_stations)]
         self._canaries = [bay for bay in self._bays if bay.share < 1]
@@ -114,11 +115,12 @@ class Course:
             group = self._groups[key] = Group(job.lane, allowed, any(bay.share >= 1 for bay in allowed))
         if not group.bays:
             return
-        lines = self._moment.lines.setdefault(party.priority, {})
-        if party not in lines:
+        if party not in self._lines:
             share = self._scene.shares.get(party) or Share()
-            lines[party] = Line(party, share.virtual_time, share.weight, (share.virtual_time, job.position))
-        lines[party].put(job, group)
+            self._lines[party] = Line(party, share.virtual_time, share.weight, (share.virtual_time, job.position))
+        self._lines[party].put(job, group)
+        self._moment.lines.setdefault(party.priority, {})[party] = self._lines[party]
+        self._moment.groups.setdefault(party.priority, Counter())[group] += 1
         self._moment.wanted[job.lane] += 1
 
     def _allowed(self, job: Waiting) -> Sequence[Bay]:
@@ -147,13 +149,12 @@ class Course:
         free = [bay for bay in self._bays if bay.open]
         self._moment.left.clear()
         for priority in sorted(self._moment.lines, reverse=True):
-            for spare in (False, True):
-                while free and self._may_run_more():
-                    choice = Chooser(self._moment, priority, free, spare=spare).choose()
-                    if choice is None:
-                        break
-                    self._begin(choice)
-                    free.remove(choice.bay)
+            while free and self._may_run_more():
+                choice = Chooser(self._moment, priority, free).choose()
+                if choice is None:
+                    break
+                self._begin(choice)
+                free.remove(choice.bay)
 
     def _may_run_more(self) -> bool:
         limit = self._scene.limits.running
@@ -164,13 +165,23 @@ class Course:
         load = 0.0 if bay.has(job.lane) else self._costs.load(job, bay)
         seconds = load + self._costs.run(job, bay)
         self._begins[job.job_id] = Begin(self._moment.now, bay.server_id, bay.sure)
-        self._moment.wanted[job.lane] -= 1
         bay.sure = bay.sure and self._costs.measured(job, bay)
         choice.line.give(job, choice.group, seconds)
+        self._take_out(choice)
         self._count_canaries(choice)
         if not bay.has(job.lane):
             self._swap(bay, job, load)
         self._occupy(bay, seconds, sharing(job.party))
+
+    def _take_out(self, choice: Choice) -> None:
+        """It waits no more."""
+        priority, groups = choice.job.party.priority, self._moment.groups[choice.job.party.priority]
+        self._moment.wanted[choice.job.lane] -= 1
+        groups[choice.group] -= 1
+        if not groups[choice.group]:
+            del groups[choice.group]
+        if not choice.line.queues:
+            del self._moment.lines[priority][choice.line.party]
 
     def _count_canaries(self, choice: Choice) -> None:
         """A canary's part is counted over the jobs that it could have been given, and others as well."""

@@ -17,8 +17,9 @@ Seconds = Callable[[Waiting, Bay], float]
 class Moment:
     """All that a decision looks at. `run` and `load`: seconds of a job there, `load` as if its models were not.
 
-    `room`: how many more jobs of somebody may begin. `wanted`: how many jobs of a lane wait. `left`: how many more
-    of them the busy servers that have their models would take sooner than a swap lasts.
+    `room`: how many more jobs of somebody may begin. `lines` and `groups` by class, of what waits; `wanted`: how
+    many jobs of a lane wait. `left`: how many more of them the busy servers that have it would take sooner than a
+    swap lasts.
     """
 
     run: Seconds
@@ -26,6 +27,7 @@ class Moment:
     now: float = 0.0
     room: dict[Sharing, int] = field(default_factory=dict[Sharing, int])
     lines: dict[int, dict[Party, Line]] = field(default_factory=dict[int, dict[Party, Line]])
+    groups: dict[int, Counter[Group]] = field(default_factory=dict[int, Counter[Group]])
     wanted: Counter[str] = field(default_factory=Counter[str])
     left: dict[str, int] = field(default_factory=dict[str, int])
     warm: dict[str, set[Bay]] = field(default_factory=dict[str, set[Bay]])
@@ -45,13 +47,14 @@ class Choice:
 
 
 class Chooser:
-    """Decides for one class. `spare`: all have chosen once, and servers are not kept for what is warm there."""
+    """Decides for one class. When all have chosen, servers that nobody wants for what is warm there are spare."""
 
-    def __init__(self, moment: Moment, priority: int, free: Sequence[Bay], *, spare: bool) -> None:
+    def __init__(self, moment: Moment, priority: int, free: Sequence[Bay]) -> None:
         self._moment = moment
         self._free = free
         self._lines = sorted(moment.lines[priority].values(), key=lambda line: line.turn)
-        self._spare = spare
+        self._groups = moment.groups[priority]
+        self._spare = False
         self._left: dict[str, int] = {}
         self._bays: dict[Group, tuple[Bay | None, Sequence[Bay]]] = {}
         self._rivals: dict[Bay, tuple[Line, Waiting] | None] = {}
@@ -60,13 +63,20 @@ class Chooser:
 
     def choose(self) -> Choice | None:
         """The first in turn that can begin now, and where it begins soonest."""
+        choice = self._first_choice()
+        if choice is None and any(self._warm_rest(group) == math.inf for group in self._groups):
+            self._spare = True
+            choice = self._first_choice()
+        if choice is None:
+            self._moment.left |= self._left
+        return choice
+
+    def _first_choice(self) -> Choice | None:
         for line in self._lines:
-            if line.queues and self._moment.may_begin(line.party):
+            if self._moment.may_begin(line.party):
                 choice = self._of_line(line)
                 if choice is not None:
                     return choice
-        if self._spare:
-            self._moment.left |= self._left
         return None
 
     def _of_line(self, line: Line) -> Choice | None:
@@ -163,7 +173,8 @@ class Chooser:
     def _loss(self, job: Waiting, bay: Bay) -> tuple[float, int]:
         """What a swap costs there: the loading, and what is warm there and nowhere else."""
         if bay not in self._uses:
-            self._uses[bay] = sum(1.0 / len(self._moment.warm[lane]) for lane in bay.warm)
+            warm, wanted = self._moment.warm, self._moment.wanted
+            self._uses[bay] = sum((1.0 + wanted[lane]) / len(warm[lane]) for lane in bay.warm)
         return (self._moment.load(job, bay) + self._uses[bay], bay.order)
 
 
