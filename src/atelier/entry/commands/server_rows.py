@@ -21,7 +21,6 @@ def line(seen: Seen) -> dict[str, Any]:
         "reason": server.quarantine_reason or server.health_reason,
         "gpu": machine.gpu,
         "vram": memory,
-        "comfyui": machine.comfyui_version,
         "jobs": len(seen.runs) or None,
         "warm": " + ".join(server.warm),
         "driven_by": seen.driver,
@@ -50,6 +49,7 @@ def tell(seen: Seen, events: Sequence[ServerEvent], packs: Sequence[str]) -> Non
     """All of it."""
     machine = machine_of(seen.server.system)
     shown = line(seen) | {
+        "comfyui": machine.comfyui_version,
         "named_by": str(seen.server.origin),
         "pytorch": machine.pytorch_version,
         "packs": list(packs),
