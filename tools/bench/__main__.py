@@ -11,11 +11,13 @@ from rich.console import Console
 
 from tools.bench.cost import cost
 from tools.bench.fleet.section import ALONE, FLEET
+from tools.bench.scheduling.section import scheduling
 from tools.bench.section import Answer, Asked, Section
 
 SECTIONS: Mapping[str, Section] = {
     "cost": Section("what a job costs beside a server asked directly", cost),
     "fleet": FLEET,
+    "scheduling": Section("the scheduling policy in a simulated fleet, and once on servers", scheduling),
 }
 
 BY_NAME: Mapping[str, Section] = {**SECTIONS, **ALONE}
@@ -29,7 +31,9 @@ def main() -> int:
     answers: dict[str, Answer] = {}
     with Console(stderr=True, highlight=False).status("") as status:
         for name in names:
-            answers[name] = BY_NAME[name].measure(Asked(asked.quick, asked.write_docs, status.update))
+            answers[name] = BY_NAME[name].measure(
+                Asked(asked.quick, asked.write_docs, status.update, not asked.no_end_to_end)
+            )
             for table in answers[name].shown:
                 out.print(table)
     if asked.json is not None:
@@ -44,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="for a look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--write-docs", action="store_true", help="refresh the tables in the docs")
+    parser.add_argument("--no-end-to-end", action="store_true", help="scheduling: only the simulation")
     asked = parser.parse_args()
     if odd := [name for name in asked.section if name not in BY_NAME]:
         parser.error(f"there is no section {odd[0]!r}: there are {', '.join(BY_NAME)}")

@@ -12,11 +12,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`quick`: for a look, less than a minute or two. `write_docs`: put the tables into the section's page."""
+    """`quick`: for a look, less than a minute or two. `write_docs`: put the tables into the section's page.
+
+    `end_to_end`: where a section simulates, also compare the simulation with servers.
+    """
 
     quick: bool
     write_docs: bool
     say: Say
+    end_to_end: bool = True
 
 
 @dataclass(frozen=True, slots=True)

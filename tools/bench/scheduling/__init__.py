@@ -1,1 +1,1 @@
-"""`./run bench scheduling`: the scheduling policy itself in a simulation of a fleet, beside simpler ways to schedule."""
+"""`./run bench scheduling`: the policy itself in a simulated fleet, beside simpler ways to schedule."""

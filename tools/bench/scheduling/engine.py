@@ -14,7 +14,7 @@ TICK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a rule wants now: this job on this server, at once or behind what runs; without a job, load the lane."""
+    """What a rule wants now: a job on a server, at once or behind what runs; without one, its lane is loaded."""
 
     machine: Machine
     lane: str

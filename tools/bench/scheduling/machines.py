@@ -56,5 +56,9 @@ class Machine:
         self.running = Run(job, lane, now, load, now + load + (job.run if job else 0.0))
         return self.running
 
+    def jobs(self) -> tuple[Job | None, Job | None]:
+        """What runs, and what waits behind it."""
+        return (self.running.job if self.running else None, self.ahead)
+
     def finish(self, now: float) -> None:
         self.running, self.freed_at = None, now

@@ -46,11 +46,12 @@ class LeastLoaded(_Queues):
 
 
 class SameModelFirst:
-    """As SwarmUI's BackendHandler: in order of arrival, an idle server that has the model loaded takes a job.
+    """After SwarmUI's BackendHandler: in order of arrival, an idle server that has the model loaded takes a job.
 
     For what finds none, the model with the highest pressure (10 for each request that waits, 1 for each second
     since the first of them) is loaded on the idle server that has been idle longest: at once when it is the only
-    idle one, else when the pressure is 1.5 s old; a model is loaded on one server at a time.
+    idle one, else when the pressure is 1.5 s old; a model is loaded on one server at a time. Read to the letter,
+    its loop may load for an early request where a later one has its model; here all of the latter go first.
     """
 
     PRESSURE_OF_ONE = 10.0
@@ -69,31 +70,30 @@ class SameModelFirst:
     def decide(self, now: float) -> Iterable[Move]:
         idle = [machine for machine in self._machines if machine.running is None]
         for job in list(self._waiting.values()):
-            if not idle:
-                return
             same = next((machine for machine in idle if machine.warmth.has(job.lane)), None)
             if same is not None:
                 idle.remove(same)
-                del self._waiting[job.number]
-                yield Move(same, job.lane, job)
-            elif (lane := self._pressing(now, len(idle))) is not None:
-                cold = [machine for machine in idle if not machine.warmth.has(lane)]
-                if cold:
-                    longest = min(cold, key=lambda machine: (machine.freed_at, machine.number))
-                    idle.remove(longest)
-                    yield Move(longest, lane, None)
+                yield self._move(same, job)
+        while idle and (next_one := self._pressing(now, len(idle))) is not None:
+            longest = min(idle, key=lambda machine: (machine.freed_at, machine.number))
+            idle.remove(longest)
+            yield self._move(longest, next_one)
 
-    def _pressing(self, now: float, idle: int) -> str | None:
-        """The model to load now, if any."""
-        loading = {run.lane for machine in self._machines if (run := machine.running) and run.job is None}
-        first: dict[str, float] = {}
+    def _move(self, machine: Machine, job: Job) -> Move:
+        del self._waiting[job.number]
+        return Move(machine, job.lane, job)
+
+    def _pressing(self, now: float, idle: int) -> Job | None:
+        """The first job of the model to load now, if any."""
+        runs = [machine.running for machine in self._machines if machine.running]
+        loading = {run.lane for run in runs if now < run.begin + run.load}
+        first: dict[str, Job] = {}
         count: dict[str, int] = {}
         for job in self._waiting.values():
-            first.setdefault(job.lane, job.at)
+            first.setdefault(job.lane, job)
             count[job.lane] = count.get(job.lane, 0) + 1
-        pressure = {lane: self.PRESSURE_OF_ONE * count[lane] + now - first[lane] for lane in first}
-        lanes = [lane for lane in pressure if lane not in loading]
-        lane = max(lanes, key=lambda lane: (pressure[lane], lane), default=None)
-        if lane is None or (idle > 1 and now - first[lane] <= self.NEW_SECONDS):
+        pressure = {lane: self.PRESSURE_OF_ONE * count[lane] + now - first[lane].at for lane in first}
+        lane = max(pressure.keys() - loading, key=lambda lane: (pressure[lane], lane), default=None)
+        if lane is None or (idle > 1 and now - first[lane].at <= self.NEW_SECONDS):
             return None
-        return lane
+        return first[lane]

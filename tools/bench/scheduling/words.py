@@ -1,0 +1,99 @@
+"""The figures of the simulation as tables, for the terminal and for the docs, and how they stand to the aims."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.table import Table
+
+from tools.bench.page import table as markdown
+from tools.bench.scheduling.cases import OURS, ROUND_ROBIN, Result
+from tools.bench.scheduling.figures import Figures
+
+HEAD = (
+    "trace",
+    "servers",
+    "lanes",
+    "rule",
+    "makespan s",
+    "to bound",
+    "wait p50 s",
+    "p95 s",
+    "longest s",
+    "over the bound",
+    "swaps",
+    "Jain",
+)
+NUMBERS = 4
+"""From this column on, figures stand to the right."""
+
+Row = tuple[str, ...]
+
+
+def rows(results: Iterable[Result]) -> Iterator[Row]:
+    """One for each trace and rule."""
+    for result in results:
+        case = result.case
+        for rule, found in result.by_rule.items():
+            what = (f"{case.kind} {case.what}", str(case.servers), str(case.costs.lanes), rule)
+            yield (*what, *_figures(found))
+
+
+def _figures(found: Figures) -> Row:
+    return (
+        f"{found.makespan:.0f}",
+        f"{found.to_bound:.2f} x",
+        f"{found.p50:.1f}",
+        f"{found.p95:.1f}",
+        f"{found.longest:.0f}",
+        f"{found.over} of {found.jobs}",
+        str(found.swaps),
+        "" if found.jain is None else f"{found.jain:.3f}",
+    )
+
+
+def aims(results: Sequence[Result]) -> Iterator[Row]:
+    """What was aimed at, what came out at worst, and whether that is enough."""
+    mixed = [result for result in results if result.case.kind == "mixed"]
+    greedy = [result.by_rule[OURS].jain or 0.0 for result in results if result.case.kind == "greedy"]
+    worst = max(result.by_rule[OURS].to_bound for result in mixed)
+    beside = max(result.by_rule[OURS].makespan / result.by_rule[ROUND_ROBIN].makespan for result in mixed)
+    yield _aim("mixed trace: makespan", f"{worst:.2f} x the bound", "<= 1.10 x", met=worst <= 1.10)
+    yield _aim("mixed trace: beside round robin", f"{beside:.2f} x", "<= 0.6 x", met=beside <= 0.6)
+    yield _aim("greedy account: Jain's index", f"{min(greedy):.3f}", ">= 0.95", met=min(greedy) >= 0.95)
+    yield from _waits(results)
+
+
+def _waits(results: Sequence[Result]) -> Iterator[Row]:
+    """Below capacity: less work arrives than the servers could run if loading took no time."""
+    for result in results:
+        found, case = result.by_rule[OURS], result.case
+        if case.kind == "steady" and float(case.what) < 1.0:
+            name = f"load {case.what}, {case.servers} servers, {case.costs.lanes} lanes: over the bound"
+            yield _aim(
+                name, f"{found.over} of {found.jobs}, longest {found.longest:.0f} s", "0", met=not found.over
+            )
+
+
+def _aim(name: str, found: str, aim: str, *, met: bool) -> Row:
+    return (name, found, aim, "met" if met else "missed")
+
+
+AIMS_HEAD = ("aim", "found", "wanted", "")
+
+
+def shown(results: Sequence[Result]) -> Iterator[Table]:
+    yield _rich("Scheduling", HEAD, rows(results), NUMBERS)
+    yield _rich("Aims", AIMS_HEAD, aims(results), 1)
+
+
+def spelled(results: Sequence[Result]) -> str:
+    """The same as Markdown."""
+    return "\n\n".join((markdown(AIMS_HEAD, list(aims(results))), markdown(HEAD, list(rows(results)))))
+
+
+def _rich(title: str, head: Sequence[str], body: Iterable[Row], numbers: int) -> Table:
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place >= numbers else "left", no_wrap=True)
+    for row in body:
+        table.add_row(*row)
+    return table
