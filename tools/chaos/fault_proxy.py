@@ -89,7 +89,7 @@ class FaultProxy:
                     await self.released.wait()
                 else:
                     replies.put_nowait(self.fault)
-            if self.deaf.is_set():
+            if self.deaf.is_set() or back.is_closing():
                 continue
             back.write(piece)
         back.close()
@@ -98,7 +98,7 @@ class FaultProxy:
         self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, replies: asyncio.Queue[str]
     ) -> None:
         while piece := await self._late(there):
-            if self.deaf.is_set():
+            if self.deaf.is_set() or writer.is_closing():
                 continue
             if not replies.empty():
                 if replies.get_nowait() == "cut_within":

@@ -22,7 +22,7 @@ class Plan:
     rage: float = 0.75
     servers: int = 4
     clients: int = 48
-    gap: float = 3.0
+    gap: float = 2.5
     heartbeat: float = 5.0
     hold: float = 10.0
     expiry: float = 15.0
