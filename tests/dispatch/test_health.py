@@ -188,6 +188,7 @@ async def test_what_was_placed_ahead_on_a_wedged_server_leaves_it_without_blame(
         assert [job.state for job in ended] == ["succeeded", "succeeded"]
         assert [job.tries for job in ended] == [1, 0]
         assert await _deaths(ground, suspect, innocent) == [1, 0]
+        assert "its server was quarantined: its queue stands still" in await _reasons(ground, innocent)
 
 
 async def test_a_prompt_of_somebody_else_that_does_not_end_keeps_no_job_of_ours(ground: Ground) -> None:
@@ -410,6 +411,15 @@ async def _is_told(ground: Ground, server_id: str, kind: str) -> bool:
         while kind not in await kinds(ground, server_id):  # noqa: ASYNC110 - another process may write it
             await asyncio.sleep(0.05)
     return True
+
+
+async def _reasons(ground: Ground, job: Job) -> list[str]:
+    """Why it waited again, as its owner is told."""
+    async with ground.database.transaction() as tx:
+        rows = await tx.execute(
+            "SELECT data->>'reason' FROM job_events WHERE job_id = %s AND kind = 'retry' ORDER BY seq", (job.id,)
+        )
+        return [row[0] for row in await rows.fetchall()]
 
 
 async def _deaths(ground: Ground, *jobs: Job) -> list[int]:

@@ -261,7 +261,7 @@ class Driver:
         attempt.behind = self._on_server[-1] if self._on_server else None
         self._on_server.append(attempt)
         if self.quarantine.on:
-            attempt.evict(self.quarantine.reason)
+            attempt.evict(self.quarantine.plain)
         self._group.create_task(self._live(attempt))
 
     async def _live(self, attempt: Attempt) -> None:

@@ -61,7 +61,7 @@ class Failures:
         if attempt.host.quarantine.begin(illness, words, attempt.prompt_id):
             await self._closing.retriable(attempt, Trouble(cause, _evidence(failure), was_running=True))
         else:
-            await self._closing.withdraw(attempt, attempt.host.quarantine.reason)
+            await self._closing.withdraw(attempt, f"its server was quarantined: {attempt.host.quarantine.plain}")
 
     async def not_placed(self, attempt: Attempt, end: NotPlaced) -> None:
         """Its inputs did not reach the server."""

@@ -40,6 +40,18 @@ class Illness(enum.StrEnum):
     FAILED_PROBE = "failed_probe"
 
 
+_PLAIN = {
+    Illness.WEDGED: "its queue stands still",
+    Illness.CUDA_FAULT: "its GPU failed",
+    Illness.DISK_FULL: "its disk is full",
+    Illness.STUCK: "it does not end what it is told to end",
+    Illness.BLOCKED: "a prompt of somebody else does not end there",
+    Illness.UNSTEADY: "it comes and goes",
+    Illness.FAILED_PROBE: "it failed a probe",
+}
+"""What the owners of jobs are told: the server's own words may name paths, and what others do there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ward:
     """What a quarantine needs of the driver: what the server can run, who is to leave it, whom to tell."""
@@ -52,7 +64,7 @@ class Ward:
 
 
 class Quarantine:
-    """One server's. `reason` is why it takes no jobs, in words; empty when it may."""
+    """One server's. `reason`: why it takes no jobs, for operators; empty when it may. `plain`: the same for all."""
 
     def __init__(self, context: Context, lease: Lease, client: ComfyClient, ward: Ward) -> None:
         self._context = context
@@ -60,6 +72,7 @@ class Quarantine:
         self._client = client
         self._ward = ward
         self.reason = lease.server.quarantine_reason if lease.server.quarantined_at else ""
+        self.plain = "it is not well"
         self._latch: str | None = None if self.reason else ""
         self._asked_at: dt.datetime | None = lease.server.probe_asked_at
         self._asked = False
@@ -80,10 +93,10 @@ class Quarantine:
         if self.on:
             return False
         _log.warning("server.quarantined", server=self._lease.server.id, illness=str(illness), reason=reason)
-        self.reason = reason[:300]
+        self.reason, self.plain = reason[:300], _PLAIN[illness]
         self._latch = prompt_id if illness is Illness.CUDA_FAULT else ""
         self._unsaved = {"illness": illness, "prompt_id": prompt_id}
-        self._ward.evict(self.reason)
+        self._ward.evict(self.plain)
         self._wake.set()
         return True
 
