@@ -64,7 +64,7 @@ class Ward:
 
 
 class Quarantine:
-    """One server's. `reason`: why it takes no jobs, for operators; empty when it may. `plain`: the same for all."""
+    """One server's. `reason`: why it takes no jobs, for operators; empty when it may. `plain`: for everybody."""
 
     def __init__(self, context: Context, lease: Lease, client: ComfyClient, ward: Ward) -> None:
         self._context = context
