@@ -11,6 +11,7 @@ from moto.server import ThreadedMotoServer
 from atelier.fleet import service as fleet
 from atelier.fleet.model import Origin
 from atelier.jobs.model import Job, JobState
+from atelier.simulator.config import SimulatorConfig
 from atelier.storage import Credentials, Storage, open_storage
 from support.fleet import Ground, picture, sampled, simulator
 from support.wards import FINAL, SLOW, WARY, ask_probe, assert_one_end, attempts, fault, kinds, state, until
@@ -75,6 +76,25 @@ async def test_an_input_that_a_full_disk_refuses_is_brought_to_another_server(gr
         assert "stores no file" in seen.quarantine_reason
         assert [outcome for _, outcome, _ in await attempts(ground, job.id)] == ["lost", "succeeded"]
         assert (await attempts(ground, job.id))[0][2]["cause"] == "upload_failed"
+
+
+async def test_a_job_that_had_too_little_memory_goes_where_there_is_more(ground: Ground) -> None:
+    small, large = SimulatorConfig(control=True, vram_gb=8.0), SimulatorConfig(control=True, vram_gb=24.0)
+    async with simulator(small) as first, simulator(small) as second, simulator(large) as third:
+        for name, url in {"small-1": first, "small-2": second, "large": third}.items():
+            await ground.add_server(url, name)
+        await _drain(ground, drain=True)
+        ground.tasks.start(ground.dispatcher(WARY).run())
+        await ground.known(3)
+        await fault(ground, first, fault="out_of_memory", times=1)
+        job = await ground.submit(sampled())
+        await _withdrawn(ground, job)
+        await _drain(ground, drain=False)
+
+        ended = await ground.ended(job.id)
+
+        assert ended.state == JobState.SUCCEEDED
+        assert [where for where, _, _ in await attempts(ground, job.id)] == ["small-1", "large"]
 
 
 async def test_a_job_whose_gpu_fails_on_two_servers_is_poison_and_a_dead_letter(ground: Ground) -> None:
@@ -245,6 +265,13 @@ async def _bucket(ground: Ground, spool: Path) -> AsyncGenerator[tuple[FaultProx
             yield proxy, open_storage("s3://outage/files", through, spool=spool)
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def _drain(ground: Ground, *, drain: bool) -> None:
+    """All but small-1."""
+    async with ground.database.transaction() as tx:
+        await tx.execute("UPDATE servers SET drain = %s WHERE id <> 'small-1'", (drain,))
+    ground.wakeups.publish("fleet")
 
 
 async def _simulated(ground: Ground, url: str) -> None:
