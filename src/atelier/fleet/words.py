@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 def span(seconds: float) -> str:
     """Seconds as people say them: `40 s`, `3 min`, `24 h`."""
-    if seconds < 90:
+    if seconds < 120:
         return f"{max(round(seconds), 1)} s"
-    if seconds < 5400:
+    if seconds < 7200:
         return f"{round(seconds / 60)} min"
     return f"{round(seconds / 3600)} h"
 
