@@ -52,6 +52,10 @@ class Feed(Protocol):
         """A slot is free, or may soon be; nothing else is new."""
         ...
 
+    def spent(self, claim: Claim, seconds: float) -> None:
+        """An attempt has left its server, which it occupied for so long."""
+        ...
+
 
 class Driver:
     """Drives one server for as long as the lease is held; cancelled, it leaves everything to be adopted."""
@@ -294,6 +298,7 @@ class Driver:
         if attempt not in self._on_server:
             return
         self._on_server.remove(attempt)
+        self._feed.spent(attempt.claim, attempt.ran())
         self._feed.freed()
 
     def _ran(self, attempt: Attempt, end: End | None) -> None:

@@ -49,6 +49,10 @@ class Feeder:
         """A slot may have become free; where nothing waits, that is no reason to ask again."""
         self._awake.set()
 
+    def spent(self, claim: Claim, seconds: float) -> None:
+        """An attempt has left its server, which it occupied for so long."""
+        self._lookout.settling.spend(claim.prompt_id, seconds)
+
     async def run(self) -> None:
         """Feed until cancelled: on every wake-up, and once a second in any case."""
         async with asyncio.TaskGroup() as group:

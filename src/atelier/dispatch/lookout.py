@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atelier.dispatch.knowledge import FleetKnowledge
+from atelier.dispatch.settling import Settling
 from atelier.fleet import fairness
 from atelier.fleet.model import Party, Placement, Share, Slot, Waiting
 from atelier.jobs import rules
@@ -45,6 +46,7 @@ class Lookout:
         self._knowledge = knowledge
         self._limits = limits
         self._bases: Mapping[Party, float] | None = None
+        self.settling = Settling()
         self._start = store.BEGINNING
         self._deep_at = float("-inf")
         self._deep_after = 0
@@ -91,22 +93,38 @@ class Lookout:
         return self._view(reading)
 
     def _view(self, reading: Reading) -> View:
+        owed = {standing.party: self.settling.owed(standing.party) for standing in reading.standings}
         self._bases = bases = fairness.bases(reading.standings, self._bases)
         return View(
             heads={head.job_id: head for head in reading.heads},
-            shares=fairness.shares(reading.standings, bases),
+            shares=fairness.shares(reading.standings, bases, owed),
             bases=bases,
             more_waits=not reading.complete,
         )
 
-    async def claim(self, me: DispatcherId, view: View, placements: Iterable[Placement]) -> list[Claim]:
+    async def claim(self, me: DispatcherId, view: View, placements: Sequence[Placement]) -> list[Claim]:
         """Take these jobs, as far as they are still there and running limits allow."""
-        wishes = [_wish(view, placement) for placement in placements]
+        costs = {placement.job_id: placement.cost for placement in placements}
+        wishes, owed = self._wishes(view, placements)
         if not self._limited(view, wishes):
             async with self._database.autocommit() as connection:
-                return await claims.claim(connection, me, wishes)
-        async with self._database.transaction() as tx:
-            return await claims.claim_within(tx, me, wishes, self._limits)
+                taken = await claims.claim(connection, me, wishes)
+        else:
+            async with self._database.transaction() as tx:
+                taken = await claims.claim_within(tx, me, wishes, self._limits)
+        for claim in taken:
+            party = _party(view.heads[claim.job_id])
+            self.settling.charge(claim.prompt_id, party, costs[claim.job_id], view.shares[party].weight)
+            self.settling.settle(party, owed.get(claim.job_id, 0.0))
+        return taken
+
+    def _wishes(self, view: View, placements: Sequence[Placement]) -> tuple[list[Wish], dict[JobId, float]]:
+        """What to ask for, and what of it is owed from before: with the first job of a party."""
+        firsts: dict[Party, JobId] = {}
+        for placement in placements:
+            firsts.setdefault(_party(view.heads[placement.job_id]), placement.job_id)
+        owed = {job_id: self.settling.owed(party) for party, job_id in firsts.items()}
+        return [_wish(view, placement, owed.get(placement.job_id, 0.0)) for placement in placements], owed
 
     def _limited(self, view: View, wishes: Iterable[Wish]) -> bool:
         parties = (_party(view.heads[wish.job_id]) for wish in wishes)
@@ -138,7 +156,7 @@ def _waiting(head: Head) -> Waiting:
     )
 
 
-def _wish(view: View, placement: Placement) -> Wish:
+def _wish(view: View, placement: Placement, owed: float) -> Wish:
     head = view.heads[placement.job_id]
     party, number = _party(head), head.attempt + 1
     return Wish(
@@ -147,6 +165,6 @@ def _wish(view: View, placement: Placement) -> Wish:
         prompt_id=rules.prompt_id(head.job_id, number),
         server_id=placement.slot.server_id,
         fence=placement.slot.fence,
-        cost=placement.cost / view.shares[party].weight,
+        cost=placement.cost / view.shares[party].weight + owed,
         base=view.bases[party],
     )

@@ -7,11 +7,15 @@ run on one rare server alone falls behind for ever, and must not keep others wai
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from atelier.fleet.model import Party, Share
 
 CREDIT = 120.0
 """Seconds, divided by its weight, that a party may be owed."""
+
+
+NOTHING: Mapping[Party, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,19 @@ def _base(standing: Standing, before: Mapping[Party, float] | None) -> float:
     return standing.clock if was_idle or standing.virtual_time is None else owed_from
 
 
-def shares(now: Iterable[Standing], least: Mapping[Party, float]) -> dict[Party, Share]:
-    """What the policy goes by; `least` as `bases` gives it."""
-    return {standing.party: _share(standing, least[standing.party]) for standing in now}
+def shares(
+    now: Iterable[Standing], least: Mapping[Party, float], owed: Mapping[Party, float] = NOTHING
+) -> dict[Party, Share]:
+    """What the policy goes by; `least` as `bases` gives it.
+
+    `owed`: what is charged with a party's next claim besides, because earlier ones took longer than expected.
+    """
+    return {
+        standing.party: _share(standing, least[standing.party], owed.get(standing.party, 0.0)) for standing in now
+    }
 
 
-def _share(standing: Standing, base: float) -> Share:
-    given = base if standing.virtual_time is None else max(standing.virtual_time, base)
+def _share(standing: Standing, base: float, owed: float) -> Share:
+    given = (base if standing.virtual_time is None else max(standing.virtual_time, base)) + owed
     room = None if standing.most is None else max(standing.most - standing.on_servers, 0)
     return Share(given, standing.weight, room)
