@@ -68,3 +68,41 @@ async def test_jobs_outlive_restarts_that_nobody_counts_against_them(
         await eventually(ended)
         await assert_promises(database, 1)
         assert codes == [0, 0]
+
+
+@pytest.mark.timeout(120)
+async def test_a_job_on_simulated_servers_is_not_blamed_when_up_is_killed_twice(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = SETTINGS | {"simulate": "1", "simulate_step": "0.05", "simulate_load": "0"}
+    key_file = tmp_path / "key"
+    port = str(free_port())
+    async with processes(tmp_path, database_url, settings) as fleet, aiohttp.ClientSession() as http:
+
+        async def first() -> bool:
+            return await _runs(database, 1)
+
+        async def second() -> bool:
+            return await _runs(database, 2)
+
+        async def ended() -> bool:
+            return await rows(database, "SELECT 1 FROM jobs WHERE finished_at IS NULL") == []
+
+        await fleet.start("up", "up", "--port", port, "--key-file", str(key_file))
+        await fleet.line("up")
+        api = Api(f"http://127.0.0.1:{port}", key_file.read_text().strip(), http)
+        assert await api.submit(sampled(steps=100), str(uuid.uuid4())) is not None
+
+        for runs in (first, second):
+            await eventually(runs)
+            await fleet.kill("up")
+            await fleet.again("up")
+
+        await eventually(ended)
+        await assert_promises(database, 1)
+        assert await rows(database, "SELECT state, server_deaths, tries FROM jobs") == [("succeeded", 0, 0)]
+
+
+async def _runs(database: Database, number: int) -> bool:
+    """Whether an attempt of this number runs."""
+    return (number,) in await rows(database, "SELECT number FROM attempts WHERE state = 'running'")
