@@ -124,7 +124,7 @@ async def test_a_queue_that_stands_still_is_seen_and_its_jobs_run_elsewhere(
         ground.tasks.start(ground.dispatcher(WARY).run())
         await ground.known(1)
         await fault(ground, first, fault=kind)
-        job = await ground.submit(picture())
+        job = await ground.submit(sampled())
         seen = await until(ground, "sim-1", "quarantined")
         await ground.add_server(second, "sim-2")
 
@@ -138,6 +138,8 @@ async def test_a_queue_that_stands_still_is_seen_and_its_jobs_run_elsewhere(
         await assert_one_end(ground, job.id)
         await fault(ground, first, off=True)
         await until(ground, "sim-1", "ready")
+        drawn = (await state(ground, first))["drawn"]
+        assert [one["prompt_id"] for one in drawn] == []
         assert [kind for kind in await kinds(ground, "sim-1") if kind in {"quarantined", "released"}] == [
             "quarantined",
             "released",

@@ -24,7 +24,7 @@ from atelier.storage.model import StorageUnavailable
 
 SERVER_ERROR = 500
 
-STORAGE_REST = 5.0
+STORAGE_REST = 10.0
 """Seconds until a job whose inputs cannot be read, because the storage is away, is placed again."""
 
 _log = structlog.get_logger(__name__)

@@ -105,9 +105,14 @@ class Watch:
             entry = await self._host.client.history(prompt_id)
             if entry is not None and isinstance(entry.verdict, Success):
                 return entry
-            await self._host.client.delete([prompt_id])
-            await self._host.client.interrupt(prompt_id)
+        await self._take_back()
         return Gone.EVICTED
+
+    async def _take_back(self) -> None:
+        """Else it would run, for nobody, as soon as the server works again."""
+        with contextlib.suppress(ComfyError):
+            await self._host.client.delete([self._attempt.prompt_id])
+            await self._host.client.interrupt(self._attempt.prompt_id)
 
     async def _pause(self) -> None:
         """Until somebody pokes, or patience ends. What comes while the server is asked wakes the next pause."""
@@ -145,7 +150,10 @@ class Watch:
                 return self._maybe_gone()
             case sight:
                 self._lives(sight)
-                return self._wedged(sight) or self._stuck(sight)
+                gone = self._wedged(sight) or self._stuck(sight)
+                if gone is not None:
+                    await self._take_back()
+                return gone
 
     async def _end_overdue_run(self) -> None:
         """A run that takes longer than it may is interrupted, and exactly this prompt."""
