@@ -99,7 +99,7 @@ class Outlook:
 
     async def why(self, tx: Tx, job_ids: Sequence[JobId]) -> dict[JobId, str]:
         """Why these waiting jobs wait, wherever they are in the queue. It looks anew."""
-        snapshot = _snapshot(await self._surveyor.scene(tx, job_ids))
+        snapshot = await _snapshot(await self._surveyor.scene(tx, job_ids))
         return {job_id: snapshot.of(job_id, self._cap).reason for job_id in job_ids if snapshot.knows(job_id)}
 
     def errors(self) -> Errors:
@@ -124,7 +124,7 @@ class Outlook:
             return newest
         async with self._taking:
             if self._snapshot is None or self._snapshot.age > self._kept:
-                self._snapshot = _snapshot(await self._surveyor.scene(tx))
+                self._snapshot = await _snapshot(await self._surveyor.scene(tx))
                 await self._compare(tx)
             return self._snapshot
 
@@ -194,8 +194,9 @@ class _Snapshot:
         return total != 0, total
 
 
-def _snapshot(seen: Seen) -> _Snapshot:
-    made = forecast(seen.scene)
+async def _snapshot(seen: Seen) -> _Snapshot:
+    """Made in a thread: it is tens of milliseconds of Python, in which this process answers others."""
+    made = await asyncio.to_thread(forecast, seen.scene)
     jobs = {job.job_id: job for job in made.order}
     return _Snapshot(
         seen, Reasons(seen.scene, made, Ranks(made.order)), made.expected, jobs, clock.monotonic(), {}
