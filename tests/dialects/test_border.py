@@ -94,6 +94,7 @@ async def test_where_a_server_is_and_what_ails_it_is_told_to_admins_alone(
 
     assert "10.0.0.5" not in member.text
     assert "10.0.0.5:8188 refuses" in full.text
+    assert [(one["state"], one["health"]) for one in member.json()["servers"]] == [("offline", "offline")]
     assert "hush" not in full.text + (await client.get("/api/v1/servers", headers=admin.headers)).text
 
 

@@ -12,8 +12,10 @@ from atelier.dialects.auth import Known
 from atelier.dialects.openapi import answer, refusals
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.fleet import service as fleet
-from atelier.fleet.model import Health, Server
+from atelier.fleet.model import Health
+from atelier.fleet.needs import takes_jobs
 from atelier.fleet.store import leasing
+from atelier.fleet.store.operating import Seen
 from atelier.jobs.store import reads
 from atelier.kit import clock
 from atelier.kit.http.answers import json_response
@@ -26,10 +28,14 @@ class Alive(BaseModel):
 
 
 class ServerHealth(BaseModel):
-    """One ComfyUI server as its dispatcher last saw it. Its reason may name addresses, so admins alone read it."""
+    """One ComfyUI server as its dispatcher last saw it. Its reason may name addresses, so admins alone read it.
+
+    `state` also tells work and drain, `health` does not.
+    """
 
     id: str
-    health: Literal["unknown", "ready", "degraded", "offline"]
+    state: Health
+    health: Health
     reason: str
     enabled: bool
     since: str | None
@@ -64,7 +70,7 @@ async def detailed(call: Known) -> Response:
         queue = await reads.counts(tx)
         took = clock.monotonic() - asked
         dispatchers = await leasing.dispatchers_alive(tx)
-        servers = await fleet.servers(tx)
+        servers = await fleet.seen(tx)
     reason = _trouble(dispatchers, servers)
     is_admin = call.caller.role is Role.ADMIN
     return json_response(
@@ -74,23 +80,25 @@ async def detailed(call: Known) -> Response:
             "database": {"answered_in_ms": round(took * 1000, 3)},
             "dispatchers": dispatchers,
             "queue": queue,
-            "servers": [_spelled(server, is_admin=is_admin) for server in servers],
+            "servers": [_spelled(one, is_admin=is_admin) for one in servers],
         }
     )
 
 
-def _trouble(dispatchers: int, servers: Sequence[Server]) -> str:
+def _trouble(dispatchers: int, servers: Sequence[Seen]) -> str:
     """Why jobs wait, in one sentence; empty when nothing keeps them."""
     if not dispatchers:
         return "No dispatcher is running."
-    if not any(server.enabled and server.health in {Health.READY, Health.DEGRADED} for server in servers):
+    if not any(takes_jobs(one.server) for one in servers):
         return "No server is ready."
     return ""
 
 
-def _spelled(server: Server, *, is_admin: bool) -> Mapping[str, Any]:
+def _spelled(seen: Seen, *, is_admin: bool) -> Mapping[str, Any]:
+    server = seen.server
     return {
         "id": server.id,
+        "state": seen.state,
         "health": server.health,
         "reason": server.health_reason if is_admin else "",
         "enabled": server.enabled,
