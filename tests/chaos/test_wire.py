@@ -26,7 +26,6 @@ IMPATIENT = Timeouts(connect=1, read=1)
         ("cut_within", b"POST /prompt"),
         ("cut_before", b"GET /view"),
         ("cut_within", b"GET /view"),
-        ("cut_after", b"GET /history"),
         ("cut_before", b"GET /ws"),
     ],
 )

@@ -139,7 +139,9 @@ async def test_a_prompt_that_a_server_forgot_is_run_again(ground: Ground) -> Non
         await ground.known(1)
         await fault(ground, url, fault="lose_history", times=1)
 
-        job = await ground.ended((await ground.submit(sampled(steps=2))).id)
+        job = await ground.began((await ground.submit(sampled(steps=10))).id)
+        await fault(ground, url, fault="drop_socket")  # what it does not hear it must ask for
+        job = await ground.ended(job.id)
 
         assert job.state == JobState.SUCCEEDED
         assert [outcome for _, _, outcome in await attempts(ground, job.id)] == ["lost", "succeeded"]

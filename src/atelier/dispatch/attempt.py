@@ -16,6 +16,7 @@ from atelier.dispatch.ends import End, NotPlaced, NotSent
 from atelier.dispatch.gauge import Gauge
 from atelier.dispatch.host import Host
 from atelier.dispatch.limits import limit
+from atelier.dispatch.told import Told
 from atelier.dispatch.watch import Watch
 from atelier.jobs.model import Cause, Claim
 from atelier.kit import clock
@@ -53,6 +54,7 @@ class Attempt:
         self.started_write: asyncio.Task[None] | None = None
         self.started_timer: asyncio.TimerHandle | None = None
         self.frames: list[Preview] = []
+        self.told = Told()
         self.watch = Watch(self)
         self._gauge = Gauge(self.graph)
         self._savers = saves_to_socket(self.graph)
@@ -65,6 +67,7 @@ class Attempt:
     def hear(self, message: Message) -> None:
         """A message of the server that belongs to this prompt."""
         now = self.watch.hear()
+        self.told.hear(message, self.host.epoch)
         match message:
             case ExecutionStart():
                 self.note_started()

@@ -138,7 +138,7 @@ class Watch:
     async def _ask(self) -> End | None:
         """One round; None when the prompt lives or when nothing is sure yet."""
         if self._finished:
-            entry = await self._host.client.history(self._attempt.prompt_id)
+            entry = self._told() or await self._host.client.history(self._attempt.prompt_id)
             if entry is not None:
                 return entry
         if (self._attempt.cancel_asked or self._attempt.withdraw_asked) and self._may_stop():
@@ -154,6 +154,12 @@ class Watch:
                 if gone is not None:
                     await self._take_back()
                 return gone
+
+    def _told(self) -> HistoryEntry | None:
+        """The result as the socket told it, of a run that nobody meddled with."""
+        attempt = self._attempt
+        asked = attempt.cancel_asked or attempt.withdraw_asked or self._stopped_at is not None
+        return None if asked or attempt.adopted else attempt.told.result(attempt.prompt_id)
 
     async def _end_overdue_run(self) -> None:
         """A run that takes longer than it may is interrupted, and exactly this prompt."""
