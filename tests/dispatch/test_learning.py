@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -17,7 +18,7 @@ from atelier.simulator.memory import GIB
 from support.comfy_standin import StandIn, closed_url, standing_in
 from support.fleet import simulator
 
-NODES = {"A": {"input": {"required": {}}, "python_module": "nodes"}}
+NODES: dict[str, Any] = {"A": {"input": {"required": {}}, "python_module": "nodes"}}
 
 
 @pytest.fixture

@@ -64,6 +64,18 @@ async def test_two_dispatchers_keep_each_their_own_servers(
     assert [server["id"] for server in json.loads(listed.out)] == [f"blue-{address}", f"red-{address}"]
 
 
+async def test_who_names_a_server_that_others_drive_is_told(terminal: Terminal, database_url: str) -> None:
+    everywhere = {"ATELIER_DATABASE_URL": database_url}
+    await terminal.run("servers", "add", "http://gpu.invalid:8188", "--id", "gpu", **everywhere)
+
+    dispatcher = await terminal.start("dispatch", "--comfyui", "http://gpu.invalid:8188", **everywhere)
+    assert dispatcher.stdout is not None
+    await dispatcher.stdout.readline()
+    ended = await stopped(dispatcher)
+
+    assert "http://gpu.invalid:8188 is driven by every dispatcher as well, as gpu" in ended.err
+
+
 async def test_a_simulated_server_ends_with_its_parent(terminal: Terminal) -> None:
     process = await terminal.start("simulate", "--json", "--with-parent", "--port", "0", stdin=PIPE)
     assert process.stdin is not None

@@ -4,6 +4,7 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -22,7 +23,7 @@ from atelier.entry.settings import Settings
 from atelier.entry.state import Secrets
 from atelier.fleet import scene
 from atelier.fleet import service as fleet
-from atelier.fleet.model import Origin
+from atelier.fleet.model import Origin, Server
 from atelier.fleet.view import FleetView
 from atelier.intake.service import Intake
 from atelier.jobs.outlook import Outlook
@@ -85,17 +86,36 @@ async def register_servers(ground: Foundation, simulated: list[fleet.Named]) -> 
     return ids
 
 
-async def register_private_servers(ground: Foundation) -> None:
+async def register_private_servers(ground: Foundation) -> list[str]:
     """The servers that the settings name are in the fleet, for the dispatcher of this name alone.
 
-    They replace those that it named before, and nobody else's. Who names none keeps what is registered.
+    They replace those that it named before, and nobody else's. Who names none keeps what is registered. Gives what
+    the operator should know.
     """
     owner = dispatcher_name(ground.settings)
     named = _named(ground.settings, owner)
-    if named:
-        async with ground.database.transaction() as tx:
-            await fleet.follow_setting(tx, named, Origin.SETTING, owner)
-        ground.wakeups.publish("fleet")
+    if not named:
+        return []
+    async with ground.database.transaction() as tx:
+        ids = await fleet.follow_setting(tx, named, Origin.SETTING, owner)
+        others = [server for server in await fleet.servers(tx) if server.id not in ids]
+    ground.wakeups.publish("fleet")
+    urls = {one.url for one in named}
+    return [_twice(server) for server in others if server.url in urls and not _is_here(server)]
+
+
+def _twice(server: Server) -> str:
+    who = f"the dispatcher {server.only_dispatcher}" if server.only_dispatcher else "every dispatcher"
+    return (
+        f"{server.url} is driven by {who} as well, as {server.id}: let one dispatcher name it,"
+        " or none, and add it with `atelier servers add`"
+    )
+
+
+def _is_here(server: Server) -> bool:
+    """Whether every machine means another server by this address."""
+    host = urlsplit(server.url).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 def _named(settings: Settings, owner: str = "") -> list[fleet.Named]:

@@ -87,7 +87,8 @@ async def dispatching(settings: Settings, *, announce: Announce) -> AsyncGenerat
     """A dispatcher alone; servers that the settings name are registered, for nobody else to drive."""
     async with contextlib.AsyncExitStack() as stack:
         ground = await _ground(stack, settings, announce)
-        await register_private_servers(ground)
+        for sentence in await register_private_servers(ground):
+            announce(sentence)
         await stack.enter_async_context(dispatch(ground))
         yield
 

@@ -41,12 +41,9 @@ class Inventory:
     catalog: Catalog = field(repr=False, compare=False)
     sizes: Mapping[str, int] = field(repr=False, compare=False)
     """Bytes of a model file by its name, in whatever folder it lies; only those that are known."""
+    folders: Mapping[str, str] = field(repr=False, compare=False)
+    """The folder that a model file lies in, by its name; one of large models before others."""
     _choices: dict[tuple[str, str], frozenset[Any] | None] = field(repr=False, compare=False)
-    _folders: dict[str, str] = field(repr=False, compare=False)
-
-    def folder_of(self, name: str) -> str | None:
-        """The folder that a model file of this name lies in, one of large models before others; None: no file."""
-        return self._folders.get(name)
 
     def options(self, class_type: str, input_name: str) -> frozenset[Any] | None:
         """The allowed values of a combo input; None when the input is free, unknown or filled by uploads."""
@@ -87,14 +84,15 @@ def stored(digest: bytes, classes: Mapping[str, Any], files: Files) -> Inventory
     known = _KNOWN.get(digest)
     if known is None:
         sizes = {name: size for names in files.values() for name, size in names.items() if size}
-        known = _KNOWN[digest] = Inventory(digest, classes, files, Catalog(classes), sizes, {}, {})
-        _note_folders(known)
+        folders: dict[str, str] = {}
+        known = _KNOWN[digest] = Inventory(digest, classes, files, Catalog(classes), sizes, folders, {})
+        folders.update(_folders(known))
     return known
 
 
-def _note_folders(inventory: Inventory) -> None:
+def _folders(inventory: Inventory) -> Mapping[str, str]:
     """What a server does not list by folder, its known loaders offer."""
-    folders = inventory._folders  # noqa: SLF001 - it is made here, and never changed after
+    folders: dict[str, str] = {}
     for class_type, inputs in LOADERS.items():
         for input_name, folder in inputs.items():
             for name in inventory.options(class_type, input_name) or ():
@@ -102,6 +100,7 @@ def _note_folders(inventory: Inventory) -> None:
                     folders[name] = folder
     for folder, names in sorted(inventory.files.items(), key=lambda one: (one[0] in LARGE, one[0])):
         folders.update(dict.fromkeys(names, folder))
+    return folders
 
 
 def _spelled(whole: object) -> str:

@@ -98,7 +98,7 @@ def _text(value: object) -> str | None:
     match value:
         case str() if len(value) <= LONGEST_FILE:
             return value
-        case {"__type": kind} if kind == ASSET_TYPE:
+        case {"__type": str() as kind} if kind == ASSET_TYPE:
             return None
         case {"on": True, "lora": str() as name}:
             return name
@@ -115,7 +115,7 @@ def _guessed(class_type: str, name: str, text: str, inventories: Sequence[Invent
     knowing = [one for one in inventories if class_type in one.classes]
     choosing = [one for one in knowing if one.options(class_type, name) is not None]
     if choosing:
-        folders = (one.folder_of(text) for one in choosing if text in (one.options(class_type, name) or ()))
+        folders = (one.folders.get(text) for one in choosing if text in (one.options(class_type, name) or ()))
         return next((folder for folder in folders if folder is not None), "" if named else None)
     return "" if named and not knowing else None
 

@@ -181,22 +181,6 @@ async def forget_events(tx: Tx) -> int:
     return rows.rowcount
 
 
-async def usable(tx: Tx) -> set[ServerId]:
-    """The servers that may take jobs: enabled and not removed."""
-    rows = await tx.execute("SELECT id FROM servers WHERE enabled AND removed_at IS NULL")
-    return {ServerId(row[0]) for row in await rows.fetchall()}
-
-
-async def worth_driving(tx: Tx) -> int:
-    """How many servers may take jobs, or still have some."""
-    rows = await tx.execute(
-        """SELECT count(*) FROM servers s WHERE (s.enabled AND s.removed_at IS NULL)
-           OR EXISTS (SELECT 1 FROM attempts a WHERE a.server_id = s.id AND a.state <> 'ended')"""
-    )
-    row = await rows.fetchone()
-    return int(row[0]) if row else 0
-
-
 def server(row: tuple[Any, ...]) -> Server:
     return Server(
         id=ServerId(row[0]),

@@ -12,6 +12,7 @@ anything is deleted.
 """
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -38,17 +39,17 @@ class Kind:
 GRAPHS = Kind("graphs", "digest", "graph_digest")
 REQUIREMENTS = Kind("requirements", "id", "requirement_id")
 
-_NAMED = "EXISTS (SELECT 1 FROM jobs j WHERE j.{named_by} = t.{key})"
+_NAMED: LiteralString = "EXISTS (SELECT 1 FROM jobs j WHERE j.{named_by} = t.{key})"
 
-_UNMARK = f"UPDATE {{table}} t SET marked_at = NULL WHERE t.marked_at IS NOT NULL AND {_NAMED}"  # noqa: S608 - fixed parts
+_UNMARK: LiteralString = f"UPDATE {{table}} t SET marked_at = NULL WHERE t.marked_at IS NOT NULL AND {_NAMED}"  # noqa: S608 - fixed parts
 
-_DELETE = f"""
+_DELETE: LiteralString = f"""
 DELETE FROM {{table}} WHERE {{key}} IN (
     SELECT t.{{key}} FROM {{table}} t WHERE t.marked_at < now() - %(wait)s::interval AND NOT {_NAMED}
     LIMIT %(most)s FOR UPDATE OF t SKIP LOCKED)
 """  # noqa: S608 - fixed parts
 
-_MARK = f"""
+_MARK: LiteralString = f"""
 UPDATE {{table}} SET marked_at = now() WHERE {{key}} IN (
     SELECT t.{{key}} FROM {{table}} t
     WHERE t.marked_at IS NULL AND t.created_at < now() - %(young)s::interval AND NOT {_NAMED}
@@ -82,7 +83,7 @@ async def _prepare(tx: Tx) -> None:
     await tx.execute("SET LOCAL statement_timeout = '10min'")
 
 
-def _statement(text: str, kind: Kind) -> sql.Composed:
+def _statement(text: LiteralString, kind: Kind) -> sql.Composed:
     return sql.SQL(text).format(
         table=sql.Identifier(kind.table), key=sql.Identifier(kind.key), named_by=sql.Identifier(kind.named_by)
     )
