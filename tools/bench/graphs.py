@@ -31,10 +31,15 @@ def small() -> Graph:
     return _text_to_image(SMALL)
 
 
-def _text_to_image(side: int) -> Graph:
-    """The seven nodes of everybody's first workflow, with one step, which takes what the server was told."""
+def of_model(name: str, steps: int) -> Graph:
+    """Text to image, small, with this checkpoint: what takes time is the model's loading and the steps."""
+    return _text_to_image(SMALL, name, steps)
+
+
+def _text_to_image(side: int, model: str = "simulated_v1.safetensors", steps: int = 1) -> Graph:
+    """The seven nodes of everybody's first workflow; each step takes what the server was told."""
     return {
-        "1": _node("CheckpointLoaderSimple", ckpt_name="simulated_v1.safetensors"),
+        "1": _node("CheckpointLoaderSimple", ckpt_name=model),
         "2": _node("CLIPTextEncode", clip=["1", 1], text="a lighthouse"),
         "3": _node("CLIPTextEncode", clip=["1", 1], text="blurry"),
         "4": _node("EmptyLatentImage", width=side, height=side, batch_size=1),
@@ -45,7 +50,7 @@ def _text_to_image(side: int) -> Graph:
             negative=["3", 0],
             latent_image=["4", 0],
             seed=next(_numbers),
-            steps=1,
+            steps=steps,
             cfg=7.0,
             sampler_name="euler",
             scheduler="normal",

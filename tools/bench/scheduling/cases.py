@@ -37,7 +37,8 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.kind} {self.what}, {self.servers} servers, {self.costs.lanes} lanes"
+        lanes = "one lane" if self.costs.lanes == 1 else f"{self.costs.lanes} lanes"
+        return f"{self.kind} {self.what}, {self.servers} servers, {lanes} each"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ RUN_SECONDS = 3.0
 SPREAD = 0.2
 """Run times are spread by this share of their mean, log-normally."""
 
+URGENT = 8
+"""The class of jobs that go first; all others are of class 5."""
+
 GREEDY = 0
 """The account that asks for more than all others."""
 
@@ -41,26 +44,40 @@ class Crowd:
     accounts: int = 1
     greedy: float = 0.0
     urgent: float = 0.0
-    """The part of the jobs that is asked for in class 8 instead of 5."""
+    """The part of the jobs that is asked for in the higher class."""
 
 
-def arrivals(seed: int, servers: int, phases: Sequence[Phase], crowd: Crowd) -> list[Job]:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How long runs take on average, and by which share of it they are spread, log-normally."""
+
+    run: float = RUN_SECONDS
+    spread: float = SPREAD
+
+
+def model_name(number: int) -> str:
+    """The file of one of the models."""
+    return f"model-{number}.safetensors"
+
+
+def arrivals(seed: int, servers: int, phases: Sequence[Phase], crowd: Crowd, work: Work = Work()) -> list[Job]:
     """Poisson arrivals phase after phase; models by Zipf's law."""
-    random = Random(seed)  # noqa: S311 - a trace is to be repeated, not to be secret
+    draw = _Draw(seed, work)
     jobs: list[Job] = []
     for begin, phase in _laid_out(phases):
-        now = begin + random.expovariate(phase.load * servers / RUN_SECONDS)
+        rate = phase.load * servers / work.run
+        now = begin + draw.random.expovariate(rate)
         while now < begin + phase.seconds:
-            jobs.append(_job(random, len(jobs), now, crowd))
-            now += random.expovariate(phase.load * servers / RUN_SECONDS)
+            jobs.append(draw.job(len(jobs), now, crowd))
+            now += draw.random.expovariate(rate)
     return jobs
 
 
 def at_once(seed: int, jobs_of: Sequence[int]) -> list[Job]:
     """All is asked for in the first moment, one account after the other; `jobs_of` each account."""
-    random = Random(seed)  # noqa: S311 - a trace is to be repeated, not to be secret
+    draw = _Draw(seed, Work())
     owners = [account for account, count in enumerate(jobs_of) for _ in range(count)]
-    return [_one(random, number, 0.0, account, 5) for number, account in enumerate(owners)]
+    return [draw.job(number, 0.0, Crowd(), account) for number, account in enumerate(owners)]
 
 
 def _laid_out(phases: Sequence[Phase]) -> Iterator[tuple[float, Phase]]:
@@ -68,13 +85,21 @@ def _laid_out(phases: Sequence[Phase]) -> Iterator[tuple[float, Phase]]:
     return zip(begins, phases, strict=False)
 
 
-def _job(random: Random, number: int, at: float, crowd: Crowd) -> Job:
-    greedy = random.random() < crowd.greedy
-    account = GREEDY if greedy else random.randrange(crowd.accounts)
-    return _one(random, number, at, account, 8 if random.random() < crowd.urgent else 5)
+class _Draw:
+    def __init__(self, seed: int, work: Work) -> None:
+        self.random = Random(seed)  # noqa: S311 - a trace is to be repeated, not to be secret
+        self._work = work
 
+    def job(self, number: int, at: float, crowd: Crowd, account: int | None = None) -> Job:
+        owner = self._account(crowd) if account is None else account
+        priority = URGENT if self.random.random() < crowd.urgent else 5
+        model = self.random.choices(range(MODELS), [1 / (rank + 1) for rank in range(MODELS)])[0]
+        return Job(number, at, model_name(model), owner, self._run(), priority)
 
-def _one(random: Random, number: int, at: float, account: int, priority: int) -> Job:
-    model = random.choices(range(MODELS), [1 / (rank + 1) for rank in range(MODELS)])[0]
-    run = RUN_SECONDS * random.lognormvariate(-(SPREAD**2) / 2, SPREAD)
-    return Job(number, at, f"model-{model}.safetensors", account, run, priority)
+    def _account(self, crowd: Crowd) -> int:
+        greedy = self.random.random() < crowd.greedy
+        return GREEDY if greedy else self.random.randrange(crowd.accounts)
+
+    def _run(self) -> float:
+        spread = self._work.spread
+        return self._work.run * self.random.lognormvariate(-(spread**2) / 2, spread)

@@ -6,47 +6,52 @@ from rich.table import Table
 
 from tools.bench.page import table as markdown
 from tools.bench.scheduling.cases import OURS, ROUND_ROBIN, Result
+from tools.bench.scheduling.endtoend import AGREES_WITHIN, RUN, Compared
 from tools.bench.scheduling.figures import Figures
 
-HEAD = (
-    "trace",
-    "servers",
-    "lanes",
-    "rule",
-    "makespan s",
-    "to bound",
-    "wait p50 s",
-    "p95 s",
-    "longest s",
-    "over the bound",
-    "swaps",
-    "Jain",
-)
-NUMBERS = 4
+HEAD = ("trace", "rule", "makespan", "to bound", "waits p50 / p95 / longest", "over", "swaps", "Jain")
+NUMBERS = 2
 """From this column on, figures stand to the right."""
+
+AIMS_HEAD = ("aim", "found", "wanted", "")
 
 Row = tuple[str, ...]
 
 
 def rows(results: Iterable[Result]) -> Iterator[Row]:
-    """One for each trace and rule."""
+    """One for each trace and rule; the trace is named once."""
     for result in results:
-        case = result.case
+        named = result.case.name
         for rule, found in result.by_rule.items():
-            what = (f"{case.kind} {case.what}", str(case.servers), str(case.costs.lanes), rule)
-            yield (*what, *_figures(found))
+            yield (named, rule, *_figures(found))
+            named = ""
 
 
 def _figures(found: Figures) -> Row:
     return (
-        f"{found.makespan:.0f}",
+        f"{found.makespan:.0f} s",
         f"{found.to_bound:.2f} x",
-        f"{found.p50:.1f}",
-        f"{found.p95:.1f}",
-        f"{found.longest:.0f}",
-        f"{found.over} of {found.jobs}",
+        f"{found.p50:.1f} / {found.p95:.1f} / {found.longest:.0f} s",
+        f"{100 * found.over / found.jobs:.1f} %",
         str(found.swaps),
         "" if found.jain is None else f"{found.jain:.3f}",
+    )
+
+
+def end_to_end(compared: Compared) -> Iterator[Row]:
+    """The real run beside the simulation, as rows of the aims."""
+    played, simulated, told = compared.played, compared.simulated, compared.told
+    yield _aim(
+        f"on servers: {played.makespan:.1f} s, {played.swaps} swaps",
+        f"simulated {simulated.makespan:.1f} s, {simulated.swaps} swaps: {100 * compared.apart:.0f} % apart",
+        "<= 15 %",
+        met=compared.apart <= AGREES_WITHIN,
+    )
+    yield _aim(
+        f"on servers: a run took {1000 * played.run:.0f} ms instead of {1000 * RUN:.0f}",
+        f"simulated with that {told.makespan:.1f} s: {100 * compared.apart_told:.0f} % apart",
+        "<= 15 %",
+        met=compared.apart_told <= AGREES_WITHIN,
     )
 
 
@@ -77,23 +82,20 @@ def _aim(name: str, found: str, aim: str, *, met: bool) -> Row:
     return (name, found, aim, "met" if met else "missed")
 
 
-AIMS_HEAD = ("aim", "found", "wanted", "")
-
-
-def shown(results: Sequence[Result]) -> Iterator[Table]:
+def shown(results: Sequence[Result], judgement: Sequence[Row]) -> Iterator[Table]:
     yield _rich("Scheduling", HEAD, rows(results), NUMBERS)
-    yield _rich("Aims", AIMS_HEAD, aims(results), 1)
+    yield _rich("Aims", AIMS_HEAD, judgement, len(AIMS_HEAD))
 
 
-def spelled(results: Sequence[Result]) -> str:
+def spelled(results: Sequence[Result], judgement: Sequence[Row]) -> str:
     """The same as Markdown."""
-    return "\n\n".join((markdown(AIMS_HEAD, list(aims(results))), markdown(HEAD, list(rows(results)))))
+    return "\n\n".join((markdown(AIMS_HEAD, judgement), markdown(HEAD, list(rows(results)))))
 
 
 def _rich(title: str, head: Sequence[str], body: Iterable[Row], numbers: int) -> Table:
     table = Table(title=title, title_justify="left")
     for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place >= numbers else "left", no_wrap=True)
+        table.add_column(name, justify="right" if place >= numbers else "left")
     for row in body:
         table.add_row(*row)
     return table
