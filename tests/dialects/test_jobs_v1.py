@@ -122,6 +122,7 @@ async def test_an_admin_sees_everybodys_jobs(
     ended = await admin.post(f"{PATH}/{theirs}/cancel")
 
     assert [job["id"] for job in (*first["jobs"], *second["jobs"])] == [theirs, mine]
+    assert [job["account"] for job in (*first["jobs"], *second["jobs"])] == ["stranger", "tenant"]
     assert second["next_cursor"] is None
     assert (shown.json()["account"], ended.json()["state"]) == ("stranger", "canceled")
     assert (await admin.get(PATH)).json()["jobs"] == []

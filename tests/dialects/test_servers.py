@@ -138,6 +138,27 @@ async def test_a_drained_server_is_draining_until_it_is_resumed(admin: httpx.Asy
     assert {"drain", "resume"} <= {event["kind"] for event in resumed.json()["events"]}
 
 
+async def test_what_is_so_already_is_no_event(admin: httpx.AsyncClient) -> None:
+    await admin.post("/api/v1/servers", json={"url": "http://gpu:8188", "id": "gpu"})
+
+    await admin.post("/api/v1/servers/gpu/drain")
+    again = await admin.post("/api/v1/servers/gpu/drain")
+
+    assert [event["kind"] for event in again.json()["events"]] == ["drain", "add"]
+
+
+async def test_a_server_that_was_removed_comes_back_as_new(admin: httpx.AsyncClient) -> None:
+    body = {"url": "http://gpu:8188", "id": "gpu"}
+    await admin.post("/api/v1/servers", json=body | {"share": 0.5, "enabled": False})
+    await admin.post("/api/v1/servers/gpu/drain")
+    await admin.delete("/api/v1/servers/gpu")
+
+    await admin.post("/api/v1/servers", json=body)
+
+    shown = (await admin.get("/api/v1/servers/gpu")).json()
+    assert (shown["enabled"], shown["drain"], shown["share"]) == (True, False, 1.0)
+
+
 async def test_what_runs_on_a_server_and_who_drives_it_is_shown(
     admin: httpx.AsyncClient, client: httpx.AsyncClient, stage: Stage
 ) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from atelier.accounts import service as accounts
 from atelier.accounts.model import Role
 from atelier.dialects import asked, jobs_v1_wire
 from atelier.dialects.auth import Call, Known, require_admin
@@ -89,7 +90,12 @@ async def list_all_jobs(request: Request, call: Known) -> Response:
                 tx, call.caller.account_id, limit=limit, cursor=query.get("cursor"), states=states
             )
             found, cursor = list(page.jobs), page.next_cursor
-        listed = [jobs_v1_wire.listed(job, await call.services.outlook.of(tx, job)) for job in found]
+        named = await accounts.accounts_by_id(tx, {job.account_id for job in found})
+        prospects = [await call.services.outlook.of(tx, job) for job in found]
+    listed = [
+        jobs_v1_wire.listed(job, prospect, named[job.account_id].name)
+        for job, prospect in zip(found, prospects, strict=True)
+    ]
     return json_response({"jobs": listed, "next_cursor": cursor})
 
 

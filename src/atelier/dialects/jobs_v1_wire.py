@@ -53,6 +53,7 @@ class JobListed(BaseModel):
     """`position` counts the waiting jobs before it (null: it does not wait), `place` says it in words (1000+)."""
 
     id: str
+    account: str
     state: str
     reason: str = Field(description="Why it waits, or why it failed, in words.")
     position: int | None
@@ -72,7 +73,6 @@ class JobListed(BaseModel):
 class JobDetails(JobListed):
     """`run_timeout` in seconds, null: by what it makes. `lane`: the large models that it loads."""
 
-    account: str
     dialect: str
     lane: list[str]
     run_timeout: float | None
@@ -94,9 +94,11 @@ class AllJobs(BaseModel):
     next_cursor: str | None
 
 
-def listed(job: Job, prospect: Prospect) -> dict[str, Any]:
+def listed(job: Job, prospect: Prospect, account: str) -> dict[str, Any]:
+    """`account`: the name of whose it is."""
     return {
         "id": str(job.id),
+        "account": account,
         "state": job.state.shown,
         "reason": prospect.reason or (job.error.message if job.error else ""),
         "position": prospect.position,
@@ -118,8 +120,7 @@ def detailed(whole: Whole, prospect: Prospect, call: Call, *, with_addresses: bo
     """`with_addresses`: evidence may name where servers are."""
     job, terms = whole.job, whole.terms
     return {
-        **listed(job, prospect),
-        "account": terms.account,
+        **listed(job, prospect, terms.account),
         "dialect": terms.dialect,
         "lane": terms.lane.split("|") if terms.lane else [],
         "run_timeout": terms.run_timeout,

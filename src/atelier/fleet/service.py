@@ -98,6 +98,7 @@ async def add(
 ) -> ServerId:
     """Register a server, or change the one of this id. Wake `fleet` after the commit. Gives its id.
 
+    One that an operator adds again after it was removed is as new: not drained, without limits of its own.
     `terms`: what else is said of it, as for `change`. `owner`: the name of the dispatcher that alone can reach it.
     """
     url = normal_url(url)
@@ -110,6 +111,8 @@ async def add(
         if server_id is not None and same.enabled and origin is Origin.ADDED:
             raise ServerExists(f"{url} is registered already, as {same.id}.")
         chosen = same.id
+    if origin is Origin.ADDED:
+        await operating.renew(tx, chosen)
     await roster.put(tx, chosen, url, headers or {}, origin, owner=owner)
     if terms:
         await operating.change(tx, chosen, terms)
@@ -126,7 +129,7 @@ async def _known(tx: Tx, url: str, owner: str) -> Server | None:
 
 
 async def change(tx: Tx, server_id: ServerId, to: Changes) -> operating.Seen:
-    """Give a server these values. Wake `fleet` after the commit.
+    """Give a server these values. Wake `fleet` after the commit. What was so already is no event.
 
     Raises InvalidServer, ServerExists for an address that another one has, ServerNotFound.
     """
@@ -134,14 +137,15 @@ async def change(tx: Tx, server_id: ServerId, to: Changes) -> operating.Seen:
     if "url" in values:
         values["url"] = normal_url(str(values["url"]))
     _check_headers(values.get("headers") or {})
+    before = await seen_one(tx, server_id)
+    new = {name: value for name, value in values.items() if getattr(before.server, name) != value}
+    if not new:
+        return before
     try:
-        known = await operating.change(tx, server_id, values) if values else True
+        await operating.change(tx, server_id, new)
     except UniqueViolation as error:
         raise ServerExists(f"{values['url']} is registered already, under another id.") from error
-    if not known:
-        raise _no_server(server_id)
-    if values:
-        await roster.record(tx, server_id, *_told(values))
+    await roster.record(tx, server_id, *_told(new))
     return await seen_one(tx, server_id)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atelier.fleet.inventory import Inventory
-from atelier.fleet.loaders import LOADERS
+from atelier.fleet.loaders import LOADERS, NOT_FILES
 from atelier.fleet.model import Server
 from atelier.fleet.needs import takes_jobs
 from atelier.fleet.requirements import nearest
@@ -107,6 +107,6 @@ def models(inventory: Inventory) -> Mapping[str, Mapping[str, int]]:
     for class_type, inputs in LOADERS.items():
         for name, folder in inputs.items():
             files = inventory.options(class_type, name) or ()
-            if texts := {file: 0 for file in files if isinstance(file, str)}:
+            if texts := {file: 0 for file in files if isinstance(file, str) and file.lower() not in NOT_FILES}:
                 found.setdefault(folder, {}).update(texts)
     return found

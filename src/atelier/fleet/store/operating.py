@@ -83,15 +83,23 @@ async def seen_one(tx: Tx, server_id: ServerId) -> Seen | None:
     return _seen(row) if row else None
 
 
-async def change(tx: Tx, server_id: ServerId, to: Mapping[str, object]) -> bool:
-    """Give a server these values of FIELDS. False when there is none of this id. Wake `fleet` after the commit."""
+async def renew(tx: Tx, server_id: ServerId) -> None:
+    """What was set of a server that was removed is forgotten; a quarantine is not."""
+    await tx.execute(
+        """UPDATE servers SET enabled = true, drain = false, share = 1, max_per_minute = NULL, run_timeout = NULL
+           WHERE id = %s AND removed_at IS NOT NULL""",
+        (server_id,),
+    )
+
+
+async def change(tx: Tx, server_id: ServerId, to: Mapping[str, object]) -> None:
+    """Give a server these values of FIELDS. Raises UniqueViolation for an address that another one has."""
     columns = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in sorted(FIELDS & set(to))
     )
     statement = sql.SQL("UPDATE servers SET {} WHERE id = %(id)s AND removed_at IS NULL").format(columns)
     values = {name: Jsonb(value) if name == "headers" else value for name, value in to.items()}
-    rows = await tx.execute(statement, {"id": server_id, **values})
-    return rows.rowcount == 1
+    await tx.execute(statement, {"id": server_id, **values})
 
 
 async def ask_probe(tx: Tx, server_id: ServerId) -> bool:
