@@ -14,7 +14,7 @@ async def kill_dispatcher(act: Act) -> None:
     with act.victim(DISPATCHERS) as name:
         await act.stage.watch.mourn(name)
         await act.site.kill(name)
-        await act.pause(0.1, plan.expiry * 1.6)
+        await act.pause(0.1, plan.expiry)
         await act.site.again(name)
 
 

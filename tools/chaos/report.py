@@ -67,6 +67,16 @@ def _take_over(run: Run) -> dict[str, Any]:
         "p50": round(judged[len(judged) // 2], 1) if judged else None,
         "max": round(judged[-1], 1) if judged else None,
         "set_aside": dict(Counter(one.set_aside for one in found if one.set_aside)),
+        "each": [
+            {
+                "at": f"{one.loss.at:%H:%M:%S}",
+                "from": one.loss.dispatcher,
+                "server": one.loss.server,
+                "seconds": one.seconds,
+                "set_aside": one.set_aside,
+            }
+            for one in found
+        ],
     }
 
 

@@ -34,9 +34,9 @@ def _why_aside(run: Run, loss: Loss, until: dt.datetime) -> str:
         return WOKE
     if run.database_hurt(loss.at, until):
         return "PostgreSQL was away or slow"
-    [other] = [name for name in DISPATCHERS if name != loss.dispatcher]
-    if _was_away(run, other, loss.at, until):
-        return f"{other} was away, too"
+    near_the_end = loss.at + dt.timedelta(seconds=run.plan.expiry - run.plan.heartbeat)
+    if all(_was_away(run, name, near_the_end, until) for name in DISPATCHERS):
+        return "no dispatcher was there all the time"
     if run.watch.overloaded(loss.at, until):
         return "the machine was overloaded"
     return ""
