@@ -8,8 +8,7 @@ from typing import Any, LiteralString
 import aiohttp
 
 from atelier.kit.database import Database
-
-SETTLED = {"succeeded": "captured", "failed": "released", "canceled": "released", "expired": "released"}
+from tools.chaos import facts, promises
 
 
 async def rows(database: Database, query: LiteralString) -> list[tuple[Any, ...]]:
@@ -19,29 +18,10 @@ async def rows(database: Database, query: LiteralString) -> list[tuple[Any, ...]
 
 async def assert_promises(database: Database, count: int, *, states: Collection[str] = ("succeeded",)) -> None:
     """`count` jobs ended in one of `states`: once, charged at most once, with outputs or a refund."""
-    jobs = {row[0]: row[1:] for row in await rows(database, "SELECT id, state, event_seq, error FROM jobs")}
-    assert len(jobs) == count
-    assert {state for state, _, _ in jobs.values()} <= set(states), jobs
-    await _assert_one_end(database, {job_id: seq for job_id, (_, seq, _) in jobs.items()})
-    holds = dict(await rows(database, "SELECT job_id, state FROM holds WHERE captured <= amount"))
-    assert holds == {job_id: SETTLED[state] for job_id, (state, _, _) in jobs.items()}
-    good = {job_id for job_id, (state, _, _) in jobs.items() if state == "succeeded"}
-    outputs = Counter(job_id for (job_id,) in await rows(database, "SELECT job_id FROM outputs"))
-    assert outputs == dict.fromkeys(good, 1)
-    tried = await rows(database, "SELECT job_id FROM attempts WHERE outcome = 'succeeded'")
-    assert Counter(job_id for (job_id,) in tried) == dict.fromkeys(good, 1)
-    assert await rows(database, "SELECT 1 FROM attempts WHERE state <> 'ended'") == []
-
-
-async def _assert_one_end(database: Database, last: dict[Any, int]) -> None:
-    """Events are numbered without a gap, and the one that ends the job is the last of them."""
-    told: dict[Any, list[tuple[int, bool]]] = {job_id: [] for job_id in last}
-    for job_id, seq, terminal in await rows(
-        database, "SELECT job_id, seq, terminal FROM job_events ORDER BY job_id, seq"
-    ):
-        told[job_id].append((seq, terminal))
-    for job_id, events in told.items():
-        assert events == [(seq, seq == last[job_id]) for seq in range(1, last[job_id] + 1)]
+    found = await facts.read(database)
+    assert len(found.jobs) == count
+    assert {job.state for job in found.jobs} <= set(states), found.jobs
+    assert promises.of_the_database(found) == []
 
 
 async def assert_nothing_drawn_twice(http: aiohttp.ClientSession, *urls: str) -> None:

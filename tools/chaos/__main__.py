@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import random
 import signal
 import sys
@@ -30,6 +31,7 @@ def main() -> int:
     asked = _arguments()
     plan = Plan(seed=asked.seed, jobs=asked.jobs, minutes=asked.minutes, only=tuple(asked.only or ()))
     console = Console(stderr=True, highlight=False)
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # PostgreSQL is killed on purpose
     console.print(f"seed {plan.seed}: {plan.jobs} jobs, at most {plan.minutes:g} minutes")
     folder = new_folder()
     try:

@@ -1,13 +1,11 @@
 """What clients see: each submits a job, follows it by asking or by events, and looks at its end."""
 
 import asyncio
-import datetime as dt
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier.kit import clock
 from tools.chaos.asking import Asker
 from tools.chaos.orders import Order, Sort
 
@@ -21,12 +19,10 @@ class Told:
 
     order: Order
     job_id: str | None = None
-    accepted_at: dt.datetime | None = None
     state: str | None = None
     cancel_answered: str | None = None
     asked_twice: bool = False
     picture_was_right: bool = False
-    streams: int = 0
     wrong: list[str] = field(default_factory=list[str])
 
 
@@ -41,7 +37,6 @@ class Client:
         """From the submit to the picture."""
         order = self.told.order
         job_id = self.told.job_id = await self._submit()
-        self.told.accepted_at = clock.utcnow()
         async with asyncio.TaskGroup() as group:
             if order.cancel_after is not None:
                 group.create_task(self._cancel(job_id, order.cancel_after))
@@ -119,7 +114,6 @@ class Client:
 
     async def _hear(self, job_id: str) -> list[str]:
         """The ends that one stream told. Outputs come before it, nothing after it."""
-        self.told.streams += 1
         ends: list[str] = []
         outputs: list[str] = []
         async for kind, data in self.asker.events(f"/api/v2/jobs/{job_id}/events"):

@@ -19,7 +19,6 @@ class Postgres:
 
     folder: Path
     url: str
-    kills: int = 0
 
     async def kill(self) -> None:
         """As `kill -9` does; returns when the last of its processes is gone."""
@@ -28,7 +27,6 @@ class Postgres:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(found.pid, signal.SIGKILL)
-        self.kills += 1
         async with asyncio.timeout(GONE_SECONDS):
             while self.lives():  # noqa: ASYNC110 - a process of somebody else has no event
                 await asyncio.sleep(0.02)
