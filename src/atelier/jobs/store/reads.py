@@ -118,8 +118,11 @@ async def waiting_by_account(tx: Tx) -> dict[AccountId, int]:
 
 
 async def counts(tx: Tx) -> dict[str, int]:
-    """Unfinished jobs by stored state."""
-    rows = await tx.execute("SELECT state, count(*) FROM jobs WHERE finished_at IS NULL GROUP BY state")
+    """Jobs that wait or are on servers, by stored state; read through the indexes of just these states."""
+    rows = await tx.execute(
+        "SELECT state, count(*) FROM jobs WHERE state = 'queued' GROUP BY state UNION ALL"
+        " SELECT state, count(*) FROM jobs WHERE state IN ('claimed', 'running', 'canceling') GROUP BY state"
+    )
     return dict(await rows.fetchall())
 
 
