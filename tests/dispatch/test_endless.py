@@ -40,6 +40,33 @@ async def test_a_claim_whose_answer_was_lost_is_run(ground: Ground, database_url
         await assert_promises(ground.database, 1)
 
 
+async def test_outputs_whose_announcement_postgresql_lost_in_a_crash_are_fetched_again(
+    ground: Ground, database_url: str, tmp_path: Path
+) -> None:
+    """The announcement does not wait for the disk, so a crash before the job's end forgets it."""
+    async with (
+        simulator(FAST) as url,
+        before_database(database_url, tmp_path) as (proxy, through_proxy),
+        opened(through_proxy) as hurt,
+        background() as tasks,
+    ):
+        await ground.add_server(url, "sim-1")
+        tasks.start(dataclasses.replace(ground, database=hurt).dispatcher().run())
+        await ground.known(1)
+        proxy.on("hold", b"INSERT INTO outputs (asset_id")
+        job = await ground.submit(picture())
+        await eventually(proxy.has_met)
+        async with ground.database.transaction() as tx:
+            await tx.execute("DELETE FROM blobs")
+
+        proxy.released.set()
+        ended = await ground.ended(job.id)
+
+        assert (ended.state, ended.tries) == (JobState.SUCCEEDED, 0)
+        await assert_promises(ground.database, 1)
+        await assert_nothing_drawn_twice(ground.http, url)
+
+
 async def test_a_list_of_nodes_that_never_comes_costs_no_job_that_runs(ground: Ground) -> None:
     async with simulator(SLOW) as real, fault_proxy(real) as proxy:
         await ground.add_server(proxy.url, "sim-1")

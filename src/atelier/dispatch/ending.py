@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+import psycopg
 import structlog
 
 from atelier.comfy.client import Failed, HistoryEntry, Interrupted, Success
@@ -90,7 +91,7 @@ class Ending:
                 await self._not_had(attempt, error)
                 return
             else:
-                await self._succeed(attempt, made)
+                await self._succeed(attempt, entry, made)
                 return
         await self._closing.canceled(attempt)
 
@@ -145,12 +146,17 @@ class Ending:
         evidence = {"while": "collecting", "reason": str(error)}
         await self._closing.retriable(attempt, Trouble(Cause.OUTPUT_GONE, evidence))
 
-    async def _succeed(self, attempt: Attempt, made: list[Made] | None) -> None:
+    async def _succeed(self, attempt: Attempt, entry: HistoryEntry, made: list[Made] | None) -> None:
+        """Once more from the start, when PostgreSQL died since the bytes were announced, and forgot them."""
         claim = attempt.claim
-        if made is None or not await self._closing.insist(
-            lambda: jobs.succeed(self._database, claim, made, attempt.ran())
-        ):
-            await self._closing.canceled(attempt)
+        try:
+            if made is None or not await self._closing.insist(
+                lambda: jobs.succeed(self._database, claim, made, attempt.ran())
+            ):
+                await self._closing.canceled(attempt)
+        except psycopg.errors.ForeignKeyViolation as error:
+            _log.warning("outputs.announcement_lost", job=str(claim.job_id), reason=str(error))
+            await self._collect(attempt, entry)
 
     # What made nothing -------------------------------------------------------------------------
 
