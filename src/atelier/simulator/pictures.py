@@ -53,12 +53,12 @@ class Picture:
 def resized(
     image: Image.Image, size: tuple[int, int], how: Image.Resampling = Image.Resampling.BICUBIC
 ) -> Image.Image:
-    return image.resize(size, how)  # pyright: ignore[reportUnknownMemberType] - Pillow's hints name numpy
+    return image.resize(size, how)
 
 
 def looked_up(image: Image.Image, table: list[int], mode: str | None = None) -> Image.Image:
     """Each byte through `table` (256 entries for each band)."""
-    return image.point(table, mode)  # pyright: ignore[reportUnknownMemberType] - Pillow's hints name numpy
+    return image.point(table, mode)
 
 
 @functools.lru_cache(maxsize=64)
