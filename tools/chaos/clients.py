@@ -74,8 +74,11 @@ class Client:
         )
         body = head.encode() + order.upload() + f"\r\n--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        answer = await self.asker.ask("POST", "/api/v2/assets", headers=headers, data=body)
-        return str(answer.json()["id"])
+        while True:
+            answer = await self.asker.ask("POST", "/api/v2/assets", headers=headers, data=body)
+            if answer.status in {200, 201}:
+                return str(answer.json()["id"])
+            self.asker.counts["uploads that PostgreSQL forgot in a crash"] += 1
 
     async def _cancel(self, job_id: str, after: float) -> None:
         await asyncio.sleep(after)
