@@ -1,5 +1,7 @@
 """Servers are named by settings and by people; an address belongs to one server."""
 
+import asyncio
+
 import pytest
 
 from atelier.fleet import service
@@ -148,3 +150,11 @@ async def test_run_times_are_kept_and_counted(yard: Yard) -> None:
         assert await measures.run_times(tx) == {**measured, (b"a", SERVER): 3.0}
 
     assert await yard.rows("SELECT shape, runs FROM run_times ORDER BY shape") == [(b"a", 2), (b"b", 1)]
+
+
+async def test_one_new_address_that_two_add_at_once_is_one_server(yard: Yard) -> None:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        adding = [group.create_task(add(yard, URL)) for _ in range(8)]
+
+    assert {task.result() for task in adding} == {id_from_url(URL)}
+    assert [server.url for server in await listed(yard)] == [URL]

@@ -106,6 +106,7 @@ async def add(
     chosen = ServerId(server_id) if server_id else id_from_url(url, owner)
     if not _ID.fullmatch(chosen):
         raise InvalidServer(f"{chosen!r} cannot be a server's id; use letters, digits, dots, dashes (63 at most).")
+    await roster.one_at_a_time(tx)
     same = await _known(tx, url, owner)
     if same is not None and same.id != chosen:
         if server_id is not None and same.enabled and origin is Origin.ADDED:

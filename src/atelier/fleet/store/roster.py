@@ -81,6 +81,11 @@ RETURNING server_id
 """
 
 
+async def one_at_a_time(tx: Tx) -> None:
+    """Until the transaction ends nobody else adds a server: two that name one new address make one server."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtext('servers'))")
+
+
 async def put(
     tx: Tx, server_id: ServerId, url: str, headers: Mapping[str, str], origin: Origin, *, owner: str = ""
 ) -> None:
