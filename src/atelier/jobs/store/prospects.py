@@ -30,8 +30,8 @@ WITH RECURSIVE walk AS (
     WHERE state IN ('claimed', 'running', 'canceling') GROUP BY account_id, end_user
 ), clocks AS MATERIALIZED (
     SELECT class::smallint AS priority, coalesce((
-        SELECT s.started FROM shares s WHERE s.priority = class::smallint
-        ORDER BY s.priority DESC, s.started DESC LIMIT 1), 0) AS clock
+        SELECT s.started FROM shares s WHERE s.priority + 0 = class
+        ORDER BY s.priority + 0 DESC, s.started DESC LIMIT 1), 0) AS clock
     FROM generate_series(1, 10) AS class
 )
 SELECT p.priority, p.account_id, p.end_user, s.virtual_time, c.clock, coalesce(a.weight, 1),

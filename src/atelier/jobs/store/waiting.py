@@ -48,8 +48,8 @@ on_servers AS MATERIALIZED (
     WHERE state IN ('claimed', 'running', 'canceling') GROUP BY account_id, end_user
 ), clocks AS MATERIALIZED (
     SELECT class::smallint AS priority,
-           coalesce((SELECT s.started FROM shares s WHERE s.priority = class::smallint
-                     ORDER BY s.priority DESC, s.started DESC LIMIT 1), 0) AS clock
+           coalesce((SELECT s.started FROM shares s WHERE s.priority + 0 = class
+                     ORDER BY s.priority + 0 DESC, s.started DESC LIMIT 1), 0) AS clock
     FROM generate_series(1, 10) AS class
 ), standing AS MATERIALIZED (
     SELECT p.priority, p.account_id, p.end_user, s.virtual_time, c.clock, coalesce(a.weight, 1) AS weight,
