@@ -101,6 +101,30 @@ async def test_two_dispatchers_share_the_servers_and_one_takes_all_when_the_othe
         await until(ground, "SELECT count(DISTINCT dispatcher_id) FROM leases", [1])
 
 
+async def test_a_run_that_was_gone_before_it_was_adopted_is_tried_again_and_not_timed_out(
+    ground: Ground, fleet: Fleet
+) -> None:
+    await ground.add_server(await fleet.simulator("sim-1", step_seconds=0.05), "sim-1")
+    first = ground.tasks.start(ground.dispatcher().run())
+    await ground.known(1)
+    job = await ground.began((await ground.submit(sampled(steps=60))).id)
+
+    first.cancel()
+    await fleet.kill("sim-1")
+    async with ground.database.transaction() as tx:
+        await tx.execute("UPDATE attempts SET started_at = started_at - interval '1 hour' WHERE state = 'running'")
+    await fleet.again("sim-1")
+    ground.tasks.start(ground.dispatcher(run_timeout=60.0).run())
+    ended = await ground.ended(job.id)
+
+    assert ended.state == JobState.SUCCEEDED
+    assert await rows(ground.database, "SELECT outcome FROM attempts ORDER BY number") == [
+        ("lost",),
+        ("succeeded",),
+    ]
+    await assert_promises(ground.database, 1)
+
+
 async def test_a_dead_dispatchers_servers_are_taken_when_it_runs_out_not_a_beat_later(
     ground: Ground,
 ) -> None:

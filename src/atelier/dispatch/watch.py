@@ -87,7 +87,6 @@ class Watch:
             if not self._due():
                 continue
             try:
-                await self._end_overdue_run()
                 end = await self._ask()
             except ComfyError as error:
                 self._host.trouble(str(error))
@@ -150,6 +149,7 @@ class Watch:
                 return self._maybe_gone()
             case sight:
                 self._lives(sight)
+                await self._end_overdue_run(sight)
                 gone = self._wedged(sight) or self._stuck(sight)
                 if gone is not None:
                     await self._take_back()
@@ -161,9 +161,12 @@ class Watch:
         asked = attempt.cancel_asked or attempt.withdraw_asked or self._stopped_at is not None
         return None if asked or attempt.adopted else attempt.told.result(attempt.prompt_id)
 
-    async def _end_overdue_run(self) -> None:
-        """A run that takes longer than it may is interrupted, and exactly this prompt."""
-        if self._overdue() and self._may_stop():
+    async def _end_overdue_run(self, sight: Sight) -> None:
+        """A run that takes longer than it may is interrupted, and exactly this prompt.
+
+        It must be seen to run: one that was adopted may have been gone for long, and that is no fault of its own.
+        """
+        if sight is Sight.RUNNING and self._overdue() and self._may_stop():
             await self._host.client.interrupt(self._attempt.prompt_id)
             self.timed_out = True
             self._stopped_at = clock.monotonic()
