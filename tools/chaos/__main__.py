@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import logging
 import random
 import signal
 import sys
@@ -13,7 +12,7 @@ from shutil import rmtree
 import uvloop
 from rich.console import Console
 
-from atelier.kit import clock
+from atelier.kit import clock, log
 from tools.chaos import page
 from tools.chaos.deck import KINDS
 from tools.chaos.judging import judged
@@ -31,7 +30,7 @@ def main() -> int:
     asked = _arguments()
     plan = Plan(seed=asked.seed, jobs=asked.jobs, minutes=asked.minutes, only=tuple(asked.only or ()))
     console = Console(stderr=True, highlight=False)
-    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # PostgreSQL is killed on purpose
+    log.configure("critical")  # PostgreSQL is killed on purpose: what our own pool says of it is no news
     console.print(f"seed {plan.seed}: {plan.jobs} jobs, at most {plan.minutes:g} minutes")
     folder = new_folder()
     try:
