@@ -1,6 +1,7 @@
 """A hundred servers are no more trouble than one, and dispatchers that come and go share them without a loss."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 import pytest
@@ -13,10 +14,9 @@ from support.comfy_standin import closed_url
 from support.farm import farm
 from support.fleet import Ground, picture, sampled
 from support.promises import assert_promises, rows
-from support.serving import eventually
 
 MANY = 100
-CALM = DispatchSettings(heartbeat=0.5, expiry=20.0, hold=15.0, lost_after=10.0, drain=0.0)
+CALM = DispatchSettings(heartbeat=2.0, expiry=20.0, hold=15.0, lost_after=10.0, drain=0.0)
 """A machine that runs tests of others, too, may be slow; nobody is to be taken for dead."""
 
 
@@ -45,11 +45,18 @@ async def held(ground: Ground, which: str = "%") -> Mapping[str, int]:
     return {name: names.count(name) for name in sorted(set(names))}
 
 
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until it is true, a minute at most."""
+    async with asyncio.timeout(60):
+        while not await true():  # noqa: ASYNC110 - the condition lies in the database
+            await asyncio.sleep(0.1)
+
+
 async def shared(ground: Ground, wanted: Mapping[str, int], which: str = "%") -> None:
     async def so() -> bool:
         return await held(ground, which) == wanted
 
-    await eventually(so)
+    await until(so)
 
 
 def dispatcher(ground: Ground, name: str) -> Dispatcher:
@@ -64,7 +71,7 @@ async def test_one_dispatcher_drives_a_hundred_servers(crowd: Ground) -> None:
         async def ready() -> bool:
             return await rows(crowd.database, "SELECT count(*) FROM servers WHERE health = 'ready'") == [(MANY,)]
 
-        await eventually(ready)
+        await until(ready)
         jobs = [await crowd.submit(picture(color)) for color in range(2 * MANY)]
         for job in jobs:
             await crowd.ended(job.id, 60)

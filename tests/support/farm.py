@@ -20,4 +20,8 @@ async def farm(count: int, config: SimulatorConfig | None = None) -> AsyncGenera
 
 
 async def _one(config: SimulatorConfig, address: asyncio.Future[str]) -> None:
-    await serve(config, "127.0.0.1", 0, ready=lambda host, port: address.set_result(f"http://{host}:{port}"))
+    def ready(host: str, port: int) -> None:
+        if not address.done():  # the test may be over
+            address.set_result(f"http://{host}:{port}")
+
+    await serve(config, "127.0.0.1", 0, ready=ready)

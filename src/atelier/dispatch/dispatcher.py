@@ -21,7 +21,7 @@ from atelier.jobs import service as jobs
 from atelier.jobs.model import Cause
 from atelier.jobs.store import claims
 from atelier.kit import clock
-from atelier.kit.database import AWAY, Tx
+from atelier.kit.database import AWAY, Database, Tx
 from atelier.kit.ids import JobId, ServerId
 
 LEAVE_SECONDS = 15.0
@@ -46,11 +46,12 @@ class Dispatcher:
         self._feeder = Feeder(context, self._drivers)
         self._renewed = clock.monotonic()
         self._stopping = math.inf
+        self._came = False
 
     async def run(self) -> None:
         await self._context.pace.load()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._beat(group))
+        async with self._context.database.apart() as heart, asyncio.TaskGroup() as group:
+            group.create_task(self._beat(group, heart))
             group.create_task(self._let_go())
             group.create_task(self._feeder.run())
             group.create_task(self._hear_cancels())
@@ -97,13 +98,14 @@ class Dispatcher:
 
     # Leases ------------------------------------------------------------------------------------
 
-    async def _beat(self, group: asyncio.TaskGroup) -> None:
+    async def _beat(self, group: asyncio.TaskGroup, heart: Database) -> None:
+        """`heart`: jobs of a hundred servers keep the common connections busy, and may not cost the leases."""
         with self._context.wakeups.subscribe("fleet") as woken:
             while True:
                 sent = clock.monotonic()
                 try:
                     async with asyncio.timeout(self._context.settings.heartbeat):
-                        leases, plan, soon = await self._renew()
+                        leases, plan, soon = await self._renew(heart)
                 except (psycopg.Error, PoolTimeout, OSError, TimeoutError) as error:
                     _log.warning("lease.not_renewed", reason=str(error) or "PostgreSQL does not answer")
                     await asyncio.sleep(self._context.settings.heartbeat / 5)
@@ -121,10 +123,10 @@ class Dispatcher:
         if rest > 0 and await wait(rest):
             await asyncio.sleep(CALM_SECONDS)
 
-    async def _renew(self) -> tuple[list[Lease], Plan, float]:
+    async def _renew(self, heart: Database) -> tuple[list[Lease], Plan, float]:
         """What we hold, what should be, and in how many seconds another dispatcher would have run out."""
         me, settings = self._context.me, self._context.settings
-        async with self._context.database.transaction() as tx:
+        async with heart.transaction() as tx:
             await leasing.beat(tx, me, settings.name, settings.expiry)
             seats = await leasing.seats(tx, me)
             plan = sharing.plan(seats, settings.name, await leasing.names_alive(tx), self._busy)
@@ -134,8 +136,9 @@ class Dispatcher:
                 await leasing.acquire(tx, me, most, among)
             leases = await leasing.leases(tx, me)
             soon = await leasing.runs_out_in(tx, me) + CALM_SECONDS
-        if idle:
-            self._context.wakeups.publish("fleet")  # others take them now, not with their next beat
+        if idle or not self._came:
+            self._came = True
+            self._context.wakeups.publish("fleet")  # others give and take now, not with their next beat
         return leases, plan, soon
 
     def _busy(self, server_id: ServerId) -> bool:

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
         repr=False,
         description="The direct address of that PostgreSQL, when database_url goes through a pooler.",
     )
-    database_pool: int = Field(8, ge=2, le=100, description="Connections per process, besides one that listens.")
+    database_pool: int = Field(
+        8, ge=2, le=100, description="Connections per process, besides one that listens and one for leases."
+    )
 
     # Where files go
     storage_url: str = Field("", description="s3://bucket/prefix or a folder; empty: `files` in the state folder.")

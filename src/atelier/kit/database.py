@@ -88,6 +88,19 @@ class Database:
         async with self._connection() as connection:
             yield connection
 
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncGenerator["Database"]:
+        """The same with one connection of its own, for what must not wait behind everything else.
+
+        PostgreSQL may be away when it is asked for.
+        """
+        own = Database(self.url, pool_size=1, listen_url=self.listen_url if self._prepare is None else None)
+        await own._pool.open()
+        try:
+            yield own
+        finally:
+            await own.close()
+
     async def connect(self) -> Tx:
         """A connection of its own outside the pool (LISTEN, NOTIFY), at the direct address; the caller closes."""
         return await psycopg.AsyncConnection.connect(
