@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+USUAL_ACCOUNTS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
@@ -14,14 +16,16 @@ class Saturation:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """A queue of `jobs` that need `requirements` different sets, of as many lanes at most."""
+    """A queue of `jobs` of `accounts` that need `requirements` different sets, of as many lanes at most."""
 
     jobs: int
     requirements: int = 1
+    accounts: int = USUAL_ACCOUNTS
 
     @property
     def name(self) -> str:
-        return f"{self.jobs:,} jobs, {self.requirements:,} requirement set{'s' if self.requirements > 1 else ''}"
+        sets = f"{self.requirements:,} requirement set{'s' if self.requirements > 1 else ''}"
+        return f"{self.jobs:,} jobs of {self.accounts:,} accounts, {sets}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,12 @@ class Plan:
     idle: float
 
 
+MANY = Depth(100_000, accounts=2_000)
+
 FULL = Plan(
     scaling=tuple(Saturation(servers, 1.0, 25) for servers in (1, 2, 4, 8, 16, 32)),
     busy=(Saturation(8, 1.0, 30), Saturation(4, 0.1, 200)),
-    depths=(Depth(1_000), Depth(100_000), Depth(1_000_000), Depth(1_000, 1_000), Depth(100_000, 5_000)),
+    depths=(Depth(1_000), Depth(100_000), Depth(1_000_000), Depth(1_000, 1_000), Depth(100_000, 5_000), MANY),
     rounds=10,
     claims=50,
     split=Saturation(8, 0.25, 60),

@@ -1,4 +1,4 @@
-"""Queues of any length, made in the database itself: jobs of fifty accounts, and one server to claim for."""
+"""Queues of any length, made in the database itself, and one server to claim for."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.kit.migrations import migrate
 from tools.bench.fleet.plan import Depth
 
-ACCOUNTS = 50
 LANES = 10
 GRAPH = "{}"
 SERVER = ServerId("measured")
@@ -52,7 +51,7 @@ async def filled(url: str, depth: Depth) -> Queue:
     queue = Queue(depth, database, DispatcherId(new_uuid()))
     values = {
         "me": queue.dispatcher,
-        "accounts": ACCOUNTS,
+        "accounts": depth.accounts,
         "lanes": min(LANES, depth.requirements),
         "requirements": depth.requirements,
         "jobs": depth.jobs,

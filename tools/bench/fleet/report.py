@@ -9,6 +9,7 @@ from rich.table import Table
 from tools.bench import page
 from tools.bench.fleet.claiming import Taken
 from tools.bench.fleet.crowd import Crowd
+from tools.bench.fleet.plan import USUAL_ACCOUNTS
 from tools.bench.fleet.runs import Saturated
 from tools.bench.fleet.throughput import Split, Used
 from tools.bench.turns import quantile
@@ -53,6 +54,7 @@ def taken_json(taken: Sequence[Taken]) -> list[dict[str, Any]]:
         {
             "jobs": each.depth.jobs,
             "requirements": each.depth.requirements,
+            "accounts": each.depth.accounts,
             "name": each.depth.name,
             "claims": len(each.both),
             "ratio": quantile(each.both, 0.5) / first,
@@ -108,7 +110,7 @@ def busy_rows(found: Sequence[Found]) -> Rows:
 
 def claim_rows(found: Sequence[Found]) -> Rows:
     return [
-        (each["name"], *(_two(each[name]) for name in ("reading", "claim", "both")), _ratio(each["ratio"], number))
+        (each["name"], *(_two(each[name]) for name in ("reading", "claim", "both")), _ratio(each, number))
         for number, each in enumerate(found)
     ]
 
@@ -194,8 +196,12 @@ def _two(figures: Mapping[str, float]) -> str:
     return f"{figures['p50']:.2f} / {figures['p99']:.2f} ms"
 
 
-def _ratio(ratio: float, number: int) -> str:
-    return f"{ratio:.2f} x (at most {CLAIM_AIM}): {_met(ratio <= CLAIM_AIM)}" if number else ""
+def _ratio(each: Found, number: int) -> str:
+    """The aim is about jobs and requirement sets; how much many waiting accounts cost is told beside it."""
+    if number == 0:
+        return ""
+    ratio, aimed = each["ratio"], each["accounts"] == USUAL_ACCOUNTS
+    return f"{ratio:.2f} x" + (f" (at most {CLAIM_AIM}): {_met(ratio <= CLAIM_AIM)}" if aimed else "")
 
 
 def _memory(memory: Mapping[str, float]) -> str:
