@@ -12,6 +12,7 @@ import pytest
 from tools.chaos import promises
 from tools.chaos.acting import Deed
 from tools.chaos.alibis import rendered_once
+from tools.chaos.asking import ServerError
 from tools.chaos.explaining import unexplained
 from tools.chaos.facts import AttemptFact, EventFact, Facts, HoldFact, JobFact
 from tools.chaos.judging import canceled, server_errors, taken_over
@@ -191,3 +192,16 @@ def test_a_take_over_during_an_outage_is_not_judged() -> None:
 
 def test_errors_and_cancels_of_a_quiet_run_are_none() -> None:
     assert server_errors(run_of()) == canceled(run_of()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "outage", "broken"), [(500, True, 1), (503, True, 0), (503, False, 1), (502, False, 1)]
+)
+def test_only_an_outage_of_postgresql_excuses_an_answer_and_only_503(
+    status: int, outage: bool, broken: int
+) -> None:
+    errors = [ServerError(at(1), at(2), status, "GET /", "")]
+
+    found = server_errors(run_of(errors=errors, database_hurt=lambda _began, _ended: outage))
+
+    assert len(found) == broken

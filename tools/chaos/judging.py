@@ -11,6 +11,9 @@ from tools.chaos.running import Run
 from tools.chaos.takeovers import WOKE, TakeOver, take_overs
 
 
+UNAVAILABLE = 503
+
+
 @dataclass(frozen=True, slots=True)
 class Promise:
     """`looked` says what it was looked for in."""
@@ -45,7 +48,7 @@ def judged(run: Run) -> Sequence[Promise]:
         taken_over(run),
         Promise("a lease's fence only grows", f"{len(run.watch.changes)} changes", run.watch.backwards),
         Promise("the servers' queues are empty at the end", f"{len(run.queues)} servers", _full(run)),
-        Promise("no answer of 500 or more without an outage", _count_errors(run), server_errors(run)),
+        Promise("no answer of 500 or more, but 503 in an outage", _count_errors(run), server_errors(run)),
         Promise("no process ends by itself; all stop in order", f"{len(run.stops)} processes", _processes(run)),
         Promise("no process is left over", "all processes", run.left_over),
     ]
@@ -120,11 +123,11 @@ def _taken_late(found: Sequence[TakeOver], limit: float | None) -> list[str]:
 
 
 def server_errors(run: Run) -> list[str]:
-    """Answers of 500 or more while PostgreSQL was well; those that fell into an outage are counted only."""
+    """Answers of 500 or more, but for a 503 in an outage of PostgreSQL: those are counted only."""
     return [
         f"{error.request}: {error.status} {error.body}"
         for error in run.errors
-        if not run.database_hurt(error.began, error.ended)
+        if error.status != UNAVAILABLE or not run.database_hurt(error.began, error.ended)
     ]
 
 
