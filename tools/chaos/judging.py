@@ -10,7 +10,6 @@ from tools.chaos.explaining import unexplained
 from tools.chaos.running import Run
 from tools.chaos.takeovers import WOKE, TakeOver, take_overs
 
-
 UNAVAILABLE = 503
 
 
