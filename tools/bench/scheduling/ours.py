@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,11 +13,11 @@ from atelier.fleet.model import Party, Placement, Share, Slot, SlotKind, Waiting
 from atelier.kit.ids import AccountId, JobId, ServerId
 from tools.bench.scheduling.engine import Move
 from tools.bench.scheduling.machines import Machine
-from tools.bench.scheduling.trace import RUN_SECONDS, Job
+from tools.bench.scheduling.trace import CLASSES, RUN_SECONDS, Job
 
 PARTIES = 64
-EACH = 16
-"""How much of what waits one question brings, as the dispatcher asks it: parties, and jobs of each."""
+OF_LANE = 16
+"""How much of what waits one question brings, as the dispatcher asks it: parties, and jobs of each warm lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ class Atelier:
         self._fleet = _Fleet(self._by_id, run)
         self._waiting: dict[JobId, Job] = {}
         self._parties: dict[Party, dict[JobId, Job]] = defaultdict(dict)
-        self._lanes: dict[str, dict[JobId, Job]] = defaultdict(dict)
+        self._lanes: dict[tuple[str, int], dict[JobId, Job]] = defaultdict(dict)
         self._given: dict[Party, float] = {}
         self._clock: dict[int, float] = defaultdict(float)
         self._least: dict[Party, float] | None = None
 
     def arrived(self, job: Job) -> None:
         job_id = id_of(job)
-        for known in (self._waiting, self._parties[party_of(job)], self._lanes[job.lane]):
+        for known in (self._waiting, self._parties[party_of(job)], self._lanes[job.lane, job.priority]):
             known[job_id] = job
 
     def waits(self) -> bool:
@@ -86,25 +86,26 @@ class Atelier:
 
     def _shares(self) -> dict[Party, Share]:
         """As the feeder reads them: those that were given least first, no more than one question brings."""
-        standings = [self._standing(party) for party, line in self._parties.items() if line]
+        running = Counter(party_of(job) for machine in self._machines for job in machine.jobs() if job)
+        standings = [self._standing(party, running[party]) for party, line in self._parties.items() if line]
         self._least = fairness.bases(standings, self._least)
         shares = fairness.shares(standings, self._least)
         first = sorted(shares, key=lambda party: (-party.priority, shares[party].virtual_time, party.account_id))
         return {party: shares[party] for party in first[:PARTIES]}
 
-    def _standing(self, party: Party) -> Standing:
-        given, clock = self._given.get(party), self._clock[party.priority]
-        return Standing(party, given, clock, on_servers=self._on_servers(party))
-
-    def _on_servers(self, party: Party) -> int:
-        runs = (job for machine in self._machines for job in machine.jobs() if job is not None)
-        return sum(party_of(job) == party for job in runs)
+    def _standing(self, party: Party, running: int) -> Standing:
+        return Standing(party, self._given.get(party), self._clock[party.priority], on_servers=running)
 
     def _window(self, slots: Sequence[Slot], shares: Mapping[Party, Share]) -> list[Job]:
-        warm = {lane for slot in slots if slot.kind is not SlotKind.BUSY for lane in slot.warm}
-        lines = [*(self._parties[party] for party in shares), *(self._lanes[lane] for lane in sorted(warm))]
-        found = {job.number: job for line in lines for job in itertools.islice(line.values(), EACH)}
-        return [job for job in found.values() if party_of(job) in shares]
+        """Some jobs of each party, more where few wait, and the first of each lane that is warm where it is free."""
+        free = [slot for slot in slots if slot.kind is not SlotKind.BUSY]
+        enough = max(64, 4 * len(free)) // len(shares)
+        each = max(min(max(len(free), 4), 16), enough)
+        found = [job for party in shares for job in itertools.islice(self._parties[party].values(), each)]
+        for lane in sorted({lane for slot in free for lane in slot.warm}):
+            waiting = itertools.chain.from_iterable(self._lanes[lane, priority].values() for priority in CLASSES)
+            found += [job for job in itertools.islice(waiting, OF_LANE) if party_of(job) in shares]
+        return list({job.number: job for job in found}.values())
 
     def _short(self, _placement: Placement) -> float | None:
         return self._fleet.run if prefetch.may_place_ahead(self._fleet.run, video=False) else None
@@ -122,7 +123,7 @@ class Atelier:
         return Move(machine, job.lane, job)
 
     def _leave(self, job: Job) -> None:
-        for known in (self._waiting, self._parties[party_of(job)], self._lanes[job.lane]):
+        for known in (self._waiting, self._parties[party_of(job)], self._lanes[job.lane, job.priority]):
             del known[id_of(job)]
 
     def _take_back(self, now: float) -> None:

@@ -10,8 +10,8 @@ RUN_SECONDS = 3.0
 SPREAD = 0.2
 """Run times are spread by this share of their mean, log-normally."""
 
-URGENT = 8
-"""The class of jobs that go first; all others are of class 5."""
+URGENT, USUAL = CLASSES = (8, 5)
+"""The classes of jobs; the first goes first."""
 
 GREEDY = 0
 """The account that asks for more than all others."""
@@ -92,7 +92,7 @@ class _Draw:
 
     def job(self, number: int, at: float, crowd: Crowd, account: int | None = None) -> Job:
         owner = self._account(crowd) if account is None else account
-        priority = URGENT if self.random.random() < crowd.urgent else 5
+        priority = URGENT if self.random.random() < crowd.urgent else USUAL
         model = self.random.choices(range(MODELS), [1 / (rank + 1) for rank in range(MODELS)])[0]
         return Job(number, at, model_name(model), owner, self._run(), priority)
 

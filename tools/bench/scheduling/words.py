@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich import box
 from rich.table import Table
 
 from tools.bench.page import table as markdown
@@ -9,7 +10,7 @@ from tools.bench.scheduling.cases import OURS, ROUND_ROBIN, Result
 from tools.bench.scheduling.endtoend import AGREES_WITHIN, RUN, Compared
 from tools.bench.scheduling.figures import Figures
 
-HEAD = ("trace", "rule", "makespan", "to bound", "waits p50 / p95 / longest", "over", "swaps", "Jain")
+HEAD = ("trace", "rule", "makespan", "/ bound", "p50 / p95 / longest", "over", "swaps", "Jain")
 NUMBERS = 2
 """From this column on, figures stand to the right."""
 
@@ -23,18 +24,18 @@ def rows(results: Iterable[Result]) -> Iterator[Row]:
     for result in results:
         named = result.case.name
         for rule, found in result.by_rule.items():
-            yield (named, rule, *_figures(found))
+            jain = f"{found.jain:.3f}" if result.case.kind == "greedy" and found.jain is not None else ""
+            yield (named, rule, *_figures(found), jain)
             named = ""
 
 
 def _figures(found: Figures) -> Row:
     return (
         f"{found.makespan:.0f} s",
-        f"{found.to_bound:.2f} x",
-        f"{found.p50:.1f} / {found.p95:.1f} / {found.longest:.0f} s",
+        f"{found.to_bound:.2f}",
+        f"{found.p50:.1f} / {found.p95:.1f} / {found.longest:.0f}",
         f"{100 * found.over / found.jobs:.1f} %",
         str(found.swaps),
-        "" if found.jain is None else f"{found.jain:.3f}",
     )
 
 
@@ -93,7 +94,7 @@ def spelled(results: Sequence[Result], judgement: Sequence[Row]) -> str:
 
 
 def _rich(title: str, head: Sequence[str], body: Iterable[Row], numbers: int) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, name in enumerate(head):
         table.add_column(name, justify="right" if place >= numbers else "left")
     for row in body:
