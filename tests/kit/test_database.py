@@ -49,6 +49,33 @@ async def test_a_transaction_is_rolled_back_when_its_block_raises(database: Data
         assert await count(other) == 0
 
 
+@pytest.mark.parametrize("ticks", range(8))
+async def test_who_is_cancelled_at_the_moment_when_a_connection_is_free_is_cancelled(
+    database_url: str, ticks: int
+) -> None:
+    database = Database(database_url, pool_size=1)
+    await database.open()
+
+    async def stay() -> None:
+        async with database.autocommit():
+            await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        async with database.autocommit():
+            waiting = group.create_task(stay())
+            await asyncio.sleep(0.05)
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=10)
+
+        ended = waiting.done()
+        waiting.cancel()
+
+    await database.close()
+    assert ended
+
+
 async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_is_used_again(database: Database) -> None:
     async def never_ends() -> None:
         async with database.transaction() as tx:

@@ -138,15 +138,25 @@ class Database:
                 await connection.close()
 
     async def _taken(self, held: contextlib.AsyncExitStack) -> Tx:
-        """A connection of the pool, which has it back when `held` is left. Raises PoolTimeout."""
+        """A connection of the pool, which has it back when `held` is left. Raises PoolTimeout.
+
+        The pool waits by `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that comes at the
+        moment of success (CPython issue 86296): whoever was cancelled here would go on for ever.
+        """
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         until = clock.monotonic() + WAIT_SECONDS
         while True:
             patience = max(min(ASK_AGAIN_SECONDS, until - clock.monotonic()), 0.0)
             try:
-                return await held.enter_async_context(self._pool.connection(timeout=patience))
+                connection = await held.enter_async_context(self._pool.connection(timeout=patience))
             except PoolTimeout:
                 if clock.monotonic() >= until:
                     raise
+            else:
+                if task and task.cancelling() > cancelled:
+                    raise asyncio.CancelledError
+                return connection
 
 
 async def _configure(connection: Tx) -> None:
