@@ -24,7 +24,11 @@ def main() -> int:
     plan = Plan(users=asked.users, seconds=asked.minutes * 60, seed=asked.seed)
     folder = Path(tempfile.mkdtemp(prefix="atelier-load-"))
     folder.chmod(0o755)  # PostgreSQL may have to run as another user than root
-    ran = _run(plan, folder)
+    try:
+        ran = _run(plan, folder)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        return 130
     found = report(ran)
     if asked.json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
