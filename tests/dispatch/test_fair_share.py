@@ -14,9 +14,10 @@ from atelier.accounts import service as accounts
 from atelier.accounts.model import Caller, Role
 from atelier.intake.service import Order
 from atelier.jobs.model import Job
+from atelier.jobs.store.waiting import TURNS
 from atelier.kit.ids import AccountId, JobId, KeyId, new_uuid
 from atelier.simulator.config import SimulatorConfig
-from support.fleet import Ground, sampled, simulator
+from support.fleet import Ground, picture, sampled, simulator
 
 SECONDS = 25
 """No test takes as long; it only keeps one that fails from standing still."""
@@ -333,3 +334,20 @@ async def test_what_is_loaded_is_told_to_everybody(crowd: Crowd) -> None:
                 await asyncio.sleep(0.05)
 
     assert warm == [(["simulated_xl.safetensors"], None)]
+
+
+async def test_a_job_behind_many_that_only_others_can_run_is_found(crowd: Crowd) -> None:
+    ground = crowd.ground
+    async with simulator(SimulatorConfig(without_nodes=("KSampler",))) as plain, simulator() as whole:
+        await ground.add_server(plain, "plain")
+        await ground.add_server(whole, "whole")
+        await known(ground, 2)
+        await crowd.rows("UPDATE servers SET drain = true WHERE id = 'whole' RETURNING 1")
+        somebody = await crowd.caller("somebody")
+        await crowd.submit(somebody, TURNS + 6)
+        deep = await crowd.submit(somebody, 1, picture())
+        ground.tasks.start(ground.dispatcher().run())
+
+        await crowd.ended(deep)
+
+    assert await crowd.by_server() == {"plain": 1}
