@@ -32,9 +32,9 @@ def _measured(run: Run, loss: Loss) -> TakeOver:
 def _why_aside(run: Run, loss: Loss, until: dt.datetime) -> str:
     if _woke(run, loss, until):
         return WOKE
-    if run.database_hurt(loss.at, until):
-        return "PostgreSQL was away or slow"
     near_the_end = loss.at + dt.timedelta(seconds=run.plan.expiry - run.plan.heartbeat)
+    if run.database_hurt(near_the_end, until):
+        return "PostgreSQL was away or slow"
     if all(_was_away(run, name, near_the_end, until) for name in DISPATCHERS):
         return "no dispatcher was there all the time"
     if run.watch.overloaded(loss.at, until):
