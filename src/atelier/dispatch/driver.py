@@ -1,18 +1,18 @@
 """One leased server: one socket, at most one running prompt and one placed ahead of its turn."""
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-import psycopg
 import structlog
 
 from atelier.comfy import messages as m
 from atelier.comfy.client import ComfyClient, Failed, HistoryEntry, Success
 from atelier.comfy.errors import FailureKind, Rejected, sort_failure
 from atelier.comfy.socket import ComfySocket, Connected, Disconnected, Event, Refused
+from atelier.dispatch.adoption import Adoption
 from atelier.dispatch.attempt import Attempt
+from atelier.dispatch.beginnings import Beginnings
 from atelier.dispatch.context import Context
 from atelier.dispatch.ending import Ending
 from atelier.dispatch.ends import End
@@ -25,18 +25,9 @@ from atelier.dispatch.strays import Strays
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.machine import vram_total
 from atelier.fleet.model import Lease, Server, Slot
-from atelier.jobs import service as jobs
 from atelier.jobs.model import Claim
-from atelier.jobs.store import attempts, claims
 from atelier.kit import clock
-from atelier.kit.database import AWAY
 from atelier.kit.ids import JobId
-
-ADOPT_SECONDS = 60.0
-"""How often the attempts that the database has for this server are compared with those that live here."""
-
-START_TOLD_AFTER = 0.1
-"""A run this short (seconds) costs one statement and one wake-up of all who listen less."""
 
 _log = structlog.get_logger(__name__)
 
@@ -88,7 +79,8 @@ class Driver:
         self._attempts: dict[str, Attempt] = {}
         self._on_server: list[Attempt] = []
         self._group: asyncio.TaskGroup | None = None
-        self._missed = asyncio.Event()
+        self._beginnings = Beginnings(context, self._spawn)
+        self._adoption = Adoption(context, lease, self._attempts.keys, self._adopt)
 
     def _ward(self) -> Ward:
         return Ward(
@@ -104,13 +96,13 @@ class Driver:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                await self._adopt()
+                await self._adoption.adopt(self.offers.throttle)
                 for part in (
                     self._socket.listen(self._hear),
                     self.pulse.run(),
                     self.quarantine.run(),
                     self._strays.run(self._attempts.keys),
-                    self._adopt_missed(),
+                    self._adoption.run(self.offers.throttle),
                 ):
                     group.create_task(self._or_stop(part))
         finally:
@@ -174,7 +166,7 @@ class Driver:
 
     def adopt_soon(self) -> None:
         """A claim's answer was lost: perhaps the database has attempts for this server that nobody runs."""
-        self._missed.set()
+        self._adoption.soon()
 
     def ahead(self) -> Attempt | None:
         """The attempt that waits on the server behind the running one and could be taken back."""
@@ -210,15 +202,9 @@ class Driver:
         return await lacks(self._context.database, self.pulse, requirement_id)
 
     def started(self, attempt: Attempt) -> None:
-        """Written down a moment later, while nobody waits; a run that succeeds before tells both at its end."""
-        loop = asyncio.get_running_loop()
-        attempt.started_timer = loop.call_later(START_TOLD_AFTER, self._tell_started, attempt)
+        self._beginnings.note(attempt)
         self.offers.begins(attempt)
         self._feed.freed()
-
-    def _tell_started(self, attempt: Attempt) -> None:
-        if self._group is not None:
-            attempt.started_write = self._group.create_task(self._write_started(attempt.claim))
 
     def let_go(self, attempt: Attempt) -> None:
         """The slot is free from here on; what the run made is fetched behind it."""
@@ -226,35 +212,14 @@ class Driver:
 
     # Attempts ----------------------------------------------------------------------------------
 
-    async def _adopt(self) -> None:
-        async with self._context.database.transaction() as tx:
-            living = await jobs.adopt(tx, self.server_id, self.lease.fence)
-            lately = await claims.lately(tx, self.server_id)
-        now = clock.monotonic()
-        self.offers.throttle.restore(now - ago for ago in lately)
-        for claim in living:
-            if str(claim.prompt_id) not in self._attempts:
-                _log.info("attempt.adopted", server=self.server_id, job=str(claim.job_id), number=claim.number)
-                self._begin(Attempt(claim, self, adopted=True))
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
+        if self._group is not None:
+            return self._group.create_task(work)
+        work.close()
+        return None
 
-    async def _adopt_missed(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ADOPT_SECONDS):
-                    await self._missed.wait()
-            self._missed.clear()
-            try:
-                if await self._misses_some():
-                    await self._adopt()
-            except AWAY as error:
-                _log.info("attempts.not_compared", server=self.server_id, reason=str(error))
-                self._missed.set()
-                await asyncio.sleep(1.0)
-
-    async def _misses_some(self) -> bool:
-        async with self._context.database.autocommit() as connection:
-            living = await claims.live(connection, self.server_id, self.lease.fence)
-        return any(str(claim.prompt_id) not in self._attempts for claim in living)
+    def _adopt(self, claim: Claim) -> None:
+        self._begin(Attempt(claim, self, adopted=True))
 
     def _begin(self, attempt: Attempt) -> None:
         if self._group is None or attempt.prompt_id in self._attempts:
@@ -274,7 +239,7 @@ class Driver:
             end = await attempt.run()
             self._ran(attempt, end)
             self._leave_server(attempt)
-            await self._settle_start(attempt, end)
+            await self._beginnings.settle(attempt, succeeded=_succeeded(end))
             if isinstance(end, HistoryEntry):
                 self.pulse.remember(attempt.prompt_id)
             await self._ending.finish(attempt, end)
@@ -286,6 +251,7 @@ class Driver:
         finally:
             attempt.forget_start()
             self._leave_server(attempt)
+            self.offers.gone(attempt)
             self._attempts.pop(attempt.prompt_id, None)
             self.telemetry.forget(attempt.claim.job_id)
         self._context.wakeups.publish(f"job:{attempt.claim.job_id}")
@@ -306,23 +272,6 @@ class Driver:
         self.offers.ended(attempt, well=_succeeded(end))
         if _out_of_memory(end):
             self.offers.heat.forget()
-
-    async def _settle_start(self, attempt: Attempt, end: End | None) -> None:
-        """A start comes before its end in the job's events; only one of a success may be told by the end alone."""
-        untold = attempt.forget_start()
-        if attempt.started_write is not None:
-            await attempt.started_write
-        elif untold and not _succeeded(end):
-            await self._write_started(attempt.claim)
-
-    async def _write_started(self, claim: Claim) -> None:
-        try:
-            async with self._context.database.autocommit() as connection:
-                await attempts.running(connection, claim)
-        except (psycopg.Error, OSError) as error:
-            _log.info("attempt.start_not_written", job=str(claim.job_id), reason=str(error))
-            return
-        self._context.wakeups.publish(f"job:{claim.job_id}")
 
     def _busy_collecting(self) -> bool:
         return len(self._attempts) - len(self._on_server) >= self.settings.collect_at_once

@@ -112,6 +112,10 @@ class Offers:
         claim, ran = attempt.claim, attempt.ended_at - attempt.started_at
         self._pace.ran(claim.shape, claim.lane, self.server.id, ran, cold=cold)
 
+    def gone(self, attempt: Attempt) -> None:
+        """Nobody will say any more how it ended."""
+        self._cold.pop(attempt.prompt_id, None)
+
 
 def _age(attempt: Attempt) -> float:
     return 0.0 if attempt.started_at is None else clock.monotonic() - attempt.started_at

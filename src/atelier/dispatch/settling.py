@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from atelier.fleet.model import Party
 
 KEPT = 10_000
-"""Parties whose corrections are remembered; whoever was corrected longest ago is forgotten first."""
+"""Charges, and parties with their corrections, that are remembered; the oldest are forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Settling:
 
     def charge(self, prompt_id: uuid.UUID, party: Party, seconds: float, weight: float) -> None:
         """The party of this attempt was charged so many seconds for it."""
+        if len(self._charged) >= KEPT:
+            del self._charged[next(iter(self._charged))]
         self._charged[prompt_id] = _Charge(party, seconds, weight)
 
     def spend(self, prompt_id: uuid.UUID, seconds: float) -> None:
