@@ -15,7 +15,7 @@ from tools.chaos.running import Run
 from tools.chaos.takeovers import take_overs
 
 FIRST_BREAKS = 5
-QUIET = "no"
+QUIET = "none"
 
 
 def report(run: Run, promises: Sequence[Promise]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def promise_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items(), key=lambda one: -one[1])) or QUIET
+    return "; ".join(f"{count} {what}" for what, count in sorted(counts.items(), key=lambda one: -one[1])) or QUIET
 
 
 def tables(found: Mapping[str, Any]) -> Sequence[Table]:
