@@ -97,7 +97,7 @@ class Atelier:
         return Standing(party, self._given.get(party), self._clock[party.priority], on_servers=running)
 
     def _window(self, slots: Sequence[Slot], shares: Mapping[Party, Share]) -> list[Job]:
-        """Some jobs of each party, more where few wait, and the first of each lane that is warm where it is free."""
+        """Some jobs of each party, more where few wait, and the first of each lane that is warm and free."""
         free = [slot for slot in slots if slot.kind is not SlotKind.BUSY]
         enough = max(64, 4 * len(free)) // len(shares)
         each = max(min(max(len(free), 4), 16), enough)

@@ -43,14 +43,14 @@ def end_to_end(compared: Compared) -> Iterator[Row]:
     """The real run beside the simulation, as rows of the aims."""
     played, simulated, told = compared.played, compared.simulated, compared.told
     yield _aim(
-        f"on servers: {played.makespan:.1f} s, {played.swaps} swaps",
-        f"simulated {simulated.makespan:.1f} s, {simulated.swaps} swaps: {100 * compared.apart:.0f} % apart",
+        f"on servers {played.makespan:.1f} s, {played.swaps} swaps",
+        f"simulated {simulated.makespan:.1f} s, {simulated.swaps}: {100 * compared.apart:.0f} % apart",
         "<= 15 %",
         met=compared.apart <= AGREES_WITHIN,
     )
     yield _aim(
-        f"on servers: a run took {1000 * played.run:.0f} ms instead of {1000 * RUN:.0f}",
-        f"simulated with that {told.makespan:.1f} s: {100 * compared.apart_told:.0f} % apart",
+        f"a run took {1000 * played.run:.0f} ms there, not {1000 * RUN:.0f}",
+        f"simulated so {told.makespan:.1f} s: {100 * compared.apart_told:.0f} % apart",
         "<= 15 %",
         met=compared.apart_told <= AGREES_WITHIN,
     )
@@ -73,10 +73,8 @@ def _waits(results: Sequence[Result]) -> Iterator[Row]:
     for result in results:
         found, case = result.by_rule[OURS], result.case
         if case.kind == "steady" and float(case.what) < 1.0:
-            name = f"load {case.what}, {case.servers} servers, {case.costs.lanes} lanes: over the bound"
-            yield _aim(
-                name, f"{found.over} of {found.jobs}, longest {found.longest:.0f} s", "0", met=not found.over
-            )
+            words = f"{found.over} of {found.jobs}, longest {found.longest:.0f} s"
+            yield _aim(f"{case.name}: over the bound", words, "0", met=not found.over)
 
 
 def _aim(name: str, found: str, aim: str, *, met: bool) -> Row:
