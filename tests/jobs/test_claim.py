@@ -297,6 +297,18 @@ async def test_what_was_not_taken_is_not_charged(yard: Yard) -> None:
     assert await shares(yard) == [(5, "", 1.0, 0.0)]
 
 
+async def test_shares_of_the_long_idle_are_forgotten_but_never_how_far_their_class_has_come(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    for user, base in (("old", 1.0), ("clock", 50.0), ("new", 2.0)):
+        await charged(yard, me, (await yard.submit(end_user=user)).id, cost=1.0, base=base)
+    await yard.run("UPDATE shares SET updated_at = now() - interval '31 days' WHERE end_user <> 'new'")
+
+    async with yard.database.transaction() as tx:
+        assert await claims.forget_shares(tx) == 1
+
+    assert [user for _, user, *_ in await shares(yard)] == ["clock", "new"]
+
+
 # Running limits ---------------------------------------------------------------------------------
 
 

@@ -177,6 +177,7 @@ async def fight(world: World, first: str, second: str, limits: Limits = UNLIMITE
     """Every order of two acts with at most two changes of turn."""
     for lead in (0, 1):
         for before in range(MANY):
+            steps = (0, 0)
             for between in range(1, MANY):
                 steps = await world.duel((ACTS[first], ACTS[second]), Order(lead, before, between), limits)
                 if between >= steps[1 - lead]:

@@ -139,7 +139,8 @@ class Yard:
     async def reading(self, **asked: Any) -> Reading:
         """What waits, read for one free server where nothing else is said."""
         async with self.database.autocommit() as tx:
-            return await waiting.read(tx, Asked(**({"slots": 1} | asked)))
+            usual: dict[str, Any] = {"slots": 1}
+            return await waiting.read(tx, Asked(**(usual | asked)))
 
     async def heads(self, **asked: Any) -> list[Head]:
         """The jobs of a reading by class and age."""

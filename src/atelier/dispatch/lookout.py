@@ -55,12 +55,12 @@ class Lookout:
         """What may be next for any of these slots."""
         servers = {slot.server_id for slot in free}
         async with self._database.autocommit() as tx:
+            reading = await self._read(tx, free)
             for _ in range(DEEPER):
-                reading = await self._read(tx, free)
-                met = {head.requirement_id for head in reading.heads}
-                await self._knowledge.meet(tx, met)
+                met = _met(reading)
                 if not met or any(self._knowledge.can(server_id, one) for one in met for server_id in servers):
                     break
+                reading = await self._read(tx, free)
         return self._view(reading)
 
     async def _read(self, tx: Tx, free: Sequence[Slot]) -> Reading:
@@ -73,6 +73,7 @@ class Lookout:
         )
         reading = await store.read(tx, asked)
         self._start = reading.go_on
+        await self._knowledge.meet(tx, _met(reading))
         return reading
 
     def may_look_deeper(self) -> bool:
@@ -129,6 +130,10 @@ class Lookout:
     def _limited(self, view: View, wishes: Iterable[Wish]) -> bool:
         parties = (_party(view.heads[wish.job_id]) for wish in wishes)
         return self._limits.in_all > 0 or any(view.shares[party].may_begin is not None for party in parties)
+
+
+def _met(reading: Reading) -> set[int]:
+    return {head.requirement_id for head in reading.heads}
 
 
 def _go_on(sets: Sequence[int], fit: Sequence[int]) -> int:

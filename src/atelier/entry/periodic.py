@@ -9,7 +9,7 @@ from atelier.assets.collect import collect
 from atelier.entry.roles import Foundation, outlook_of
 from atelier.fleet.store import aging, leasing, roster
 from atelier.jobs.outlook import Outlook
-from atelier.jobs.store import sweep, unnamed
+from atelier.jobs.store import claims, sweep, unnamed
 from atelier.kit.background import background
 from atelier.kit.database import Tx
 from atelier.tasks.schema import prepare
@@ -30,6 +30,7 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     tasks.every("* * * * *", "jobs.forget_live", rounds.forget_live)
     tasks.every("17 * * * *", "jobs.forget_keys", rounds.forget_keys)
     tasks.every("7 * * * *", "jobs.partition", rounds.partition)
+    tasks.every("37 3 * * *", "claims.forget_shares", rounds.forget_shares)
     tasks.every("27 * * * *", "leasing.forget_dispatchers", rounds.forget_dispatchers)
     tasks.every("37 * * * *", "roster.forget_events", rounds.forget_server_events)
     tasks.every("*/10 * * * *", "assets.collect", rounds.collect)
@@ -64,6 +65,10 @@ class Rounds:
     async def forget_keys(self) -> None:
         async with self.ground.database.transaction() as tx:
             await sweep.forget_keys(tx)
+
+    async def forget_shares(self) -> None:
+        async with self.ground.database.transaction() as tx:
+            await claims.forget_shares(tx)
 
     async def forget_dispatchers(self) -> None:
         async with self.ground.database.transaction() as tx:

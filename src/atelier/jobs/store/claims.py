@@ -87,6 +87,11 @@ WHERE a.server_id = %s AND a.fence = %s AND a.state <> 'ended'
 ORDER BY a.claimed_at
 """
 
+_FORGET_SHARES = """
+DELETE FROM shares s WHERE updated_at < now() - interval '30 days'
+AND started < (SELECT max(c.started) FROM shares c WHERE c.priority = s.priority)
+"""
+
 _LATELY = """
 SELECT extract(epoch FROM now() - claimed_at)::float8 FROM attempts
 WHERE server_id = %s AND claimed_at > now() - interval '1 minute' ORDER BY claimed_at DESC
@@ -142,6 +147,12 @@ async def canceling(tx: Tx, job_ids: Collection[JobId]) -> set[JobId]:
     """Which of these jobs are to be canceled."""
     rows = await tx.execute("SELECT id FROM jobs WHERE id = ANY(%s) AND state = 'canceling'", (list(job_ids),))
     return {JobId(row[0]) for row in await rows.fetchall()}
+
+
+async def forget_shares(tx: Tx) -> int:
+    """Shares of parties that were given nothing for a month are forgotten; they would begin at the clock anyway."""
+    rows = await tx.execute(_FORGET_SHARES)
+    return rows.rowcount
 
 
 async def lately(tx: Tx, server_id: ServerId) -> list[float]:

@@ -21,10 +21,14 @@ from atelier.kit.ids import AccountId, JobId
 PARTIES = 2000
 """Parties that one reading walks through at most; also the requirement sets of one look at them."""
 
-TURNS = 64
+# In the statements these two stand as numbers: a plan that does not know them reads whole queues and sorts them.
+_TURNS = "64"
+_OF_LANE = "16"
+
+TURNS = int(_TURNS)
 """Parties whose jobs one reading looks at, and how deep into each."""
 
-OF_LANE = 16
+OF_LANE = int(_OF_LANE)
 """Jobs of each warm lane that are looked at."""
 
 Place = tuple[uuid.UUID, str]
@@ -80,15 +84,15 @@ WITH RECURSIVE walk AS (
 ), party AS MATERIALIZED (SELECT * FROM walk LIMIT %(last)s + 1),
 {_STANDING}, turn AS MATERIALIZED (
     SELECT * FROM standing WHERE most IS NULL OR on_servers < most
-    ORDER BY priority DESC, greatest(coalesce(virtual_time, clock), clock - {CREDIT}), account_id, end_user
-    LIMIT {TURNS}
+    ORDER BY priority DESC, greatest(coalesce(virtual_time, clock), clock - %(credit)s), account_id, end_user
+    LIMIT {_TURNS}
 )
 SELECT {_PARTY}, h.* FROM turn t LEFT JOIN LATERAL (
     SELECT {_TAKEN} FROM (
         SELECT {_JOB} FROM jobs j
         WHERE j.state = 'queued' AND j.priority = t.priority AND j.account_id = t.account_id
           AND j.end_user = t.end_user
-        ORDER BY j.priority DESC, j.account_id, j.end_user, j.position LIMIT {TURNS}) deep
+        ORDER BY j.priority DESC, j.account_id, j.end_user, j.position LIMIT {_TURNS}) deep
     WHERE {_MAY}
     LIMIT greatest(%(each)s, %(enough)s / (SELECT greatest(count(*), 1) FROM turn))
 ) h ON true
@@ -96,7 +100,7 @@ UNION ALL
 SELECT {_PARTY}, {_TAKEN} FROM unnest(%(lanes)s::text[]) AS warm(name) CROSS JOIN LATERAL (
     SELECT {_JOB}, j.priority AS class, j.account_id AS account, j.end_user AS behalf FROM jobs j
     WHERE j.state = 'queued' AND j.lane = warm.name
-    ORDER BY j.lane, j.priority DESC, j.position LIMIT {OF_LANE}) first
+    ORDER BY j.lane, j.priority DESC, j.position LIMIT {_OF_LANE}) first
 JOIN standing s ON s.priority = class AND s.account_id = account AND s.end_user = behalf
 WHERE (most IS NULL OR on_servers < most) AND {_MAY}
 """  # noqa: S608 - fixed columns and numbers
@@ -119,7 +123,7 @@ WITH first AS MATERIALIZED (
         SELECT * FROM (
             SELECT {_JOB}, j.priority, j.account_id, j.end_user FROM jobs j
             WHERE j.state = 'queued' AND j.requirement_id = wanted.id
-            ORDER BY j.requirement_id, j.priority DESC, j.position LIMIT {TURNS}) deep
+            ORDER BY j.requirement_id, j.priority DESC, j.position LIMIT {_TURNS}) deep
         WHERE not_before <= now() LIMIT %(each)s) h
 ), party AS MATERIALIZED (SELECT DISTINCT priority, account_id, end_user FROM first),
 {_STANDING}
@@ -147,7 +151,7 @@ class Asked:
     @property
     def each(self) -> int:
         """Jobs of each party that are read at least."""
-        return min(max(self.slots, 4), 16)
+        return min(max(self.slots, 2), 16)
 
     @property
     def enough(self) -> int:
@@ -181,6 +185,7 @@ async def read(tx: Tx, asked: Asked) -> Reading:
             "limit": asked.limit,
             "refused": list(asked.refused),
             "lanes": list(asked.lanes),
+            "credit": CREDIT,
             "each": asked.each,
             "enough": asked.enough,
         },
@@ -204,8 +209,10 @@ async def of_requirement_sets(tx: Tx, sets: Sequence[int], *, each: int, limit: 
 def _reading(rows: list[tuple[Any, ...]]) -> Reading:
     heads = {row[11]: _head(row) for row in rows if row[11] is not None}
     standings = {row[:3]: _standing(row) for row in rows}
-    in_all, account_to, user_to = rows[0][8:11] if rows else (0, None, None)
-    go_on = BEGINNING if account_to is None else (account_to, user_to)
+    if not rows:
+        return Reading((), (), 0, BEGINNING, complete=False)
+    in_all, account_to, user_to = rows[0][8:11]
+    go_on: Place = BEGINNING if account_to is None else (account_to, user_to)
     return Reading(tuple(heads.values()), tuple(standings.values()), in_all, go_on, complete=False)
 
 
