@@ -150,7 +150,7 @@ async def canceling(tx: Tx, job_ids: Collection[JobId]) -> set[JobId]:
 
 
 async def forget_shares(tx: Tx) -> int:
-    """Shares of parties that were given nothing for a month are forgotten; they would begin at the clock anyway."""
+    """Shares of parties that were given nothing for a month are forgotten: they would begin at the clock."""
     rows = await tx.execute(_FORGET_SHARES)
     return rows.rowcount
 
