@@ -1,6 +1,6 @@
 import asyncio
 import json
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import DEVNULL, PIPE
 
 import pytest
 
@@ -64,11 +64,33 @@ async def test_two_dispatchers_keep_each_their_own_servers(
     assert [server["id"] for server in json.loads(listed.out)] == [f"blue-{address}", f"red-{address}"]
 
 
+async def test_dispatchers_of_one_common_list_share_its_servers(
+    terminal: Terminal, database_url: str, simulator_url: str
+) -> None:
+    common = {"ATELIER_DATABASE_URL": database_url, "ATELIER_COMFYUI_URLS": simulator_url}
+    running = [
+        await terminal.start("dispatch", **common, ATELIER_DISPATCHER_NAME=name) for name in ("red", "blue")
+    ]
+    for dispatcher in running:
+        assert dispatcher.stdout is not None
+        await dispatcher.stdout.readline()
+
+    listed = await terminal.run("servers", "list", "--json", ATELIER_DATABASE_URL=database_url)
+    for dispatcher in running:
+        await stopped(dispatcher)
+
+    assert [server["id"] for server in json.loads(listed.out)] == [
+        simulator_url.removeprefix("http://").replace(":", "-")
+    ]
+
+
 async def test_who_names_a_server_that_others_drive_is_told(terminal: Terminal, database_url: str) -> None:
     everywhere = {"ATELIER_DATABASE_URL": database_url}
     await terminal.run("servers", "add", "http://gpu.invalid:8188", "--id", "gpu", **everywhere)
 
-    dispatcher = await terminal.start("dispatch", "--comfyui", "http://gpu.invalid:8188", **everywhere)
+    dispatcher = await terminal.start(
+        "dispatch", "--comfyui", "http://gpu.invalid:8188", stdin=DEVNULL, **everywhere
+    )
     assert dispatcher.stdout is not None
     await dispatcher.stdout.readline()
     ended = await stopped(dispatcher)

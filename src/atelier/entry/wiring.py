@@ -19,6 +19,7 @@ from atelier.entry.roles import (
     foundation,
     register_private_servers,
     register_servers,
+    register_shared_servers,
 )
 from atelier.entry.settings import Settings
 from atelier.entry.simulators import simulated
@@ -83,11 +84,12 @@ async def serving(settings: Settings, *, announce: Announce) -> AsyncGenerator[s
 
 
 @contextlib.asynccontextmanager
-async def dispatching(settings: Settings, *, announce: Announce) -> AsyncGenerator[None]:
-    """A dispatcher alone; servers that the settings name are registered, for nobody else to drive."""
+async def dispatching(settings: Settings, *, announce: Announce, private: bool = False) -> AsyncGenerator[None]:
+    """A dispatcher alone; servers that the settings name are registered, for nobody else to drive if `private`."""
     async with contextlib.AsyncExitStack() as stack:
         ground = await _ground(stack, settings, announce)
-        for sentence in await register_private_servers(ground):
+        register = register_private_servers if private else register_shared_servers
+        for sentence in await register(ground):
             announce(sentence)
         await stack.enter_async_context(dispatch(ground))
         yield

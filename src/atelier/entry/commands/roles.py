@@ -24,11 +24,13 @@ def serve(*, host: Host = None, port: Port = None, state: State = None) -> None:
 def dispatch(*, comfyui: Comfyui = None, state: State = None) -> None:
     """Lease servers and run jobs on them; any number of dispatchers share the fleet.
 
-    Servers named here are driven by this dispatcher alone: they belong to its name (ATELIER_DISPATCHER_NAME, else
-    the machine's), and several machines may each name http://127.0.0.1:8188.
+    Servers named by --comfyui are driven by this dispatcher alone: they belong to its name
+    (ATELIER_DISPATCHER_NAME, else the machine's), and several machines may each name http://127.0.0.1:8188.
+    Those of ATELIER_COMFYUI_URLS are everybody's.
     """
     settings = process.start(comfyui_urls=comfyui, state_dir=state)
-    process.run(_stay(wiring.dispatching(settings, announce=process.announce), "The dispatcher drives servers"))
+    role = wiring.dispatching(settings, announce=process.announce, private=comfyui is not None)
+    process.run(_stay(role, "The dispatcher drives servers"))
 
 
 def tasks(*, state: State = None) -> None:
