@@ -69,7 +69,8 @@ async def test_dispatchers_of_one_common_list_share_its_servers(
 ) -> None:
     common = {"ATELIER_DATABASE_URL": database_url, "ATELIER_COMFYUI_URLS": simulator_url}
     running = [
-        await terminal.start("dispatch", **common, ATELIER_DISPATCHER_NAME=name) for name in ("red", "blue")
+        await terminal.start("dispatch", stdin=DEVNULL, **common, ATELIER_DISPATCHER_NAME=name)
+        for name in ("red", "blue")
     ]
     for dispatcher in running:
         assert dispatcher.stdout is not None
