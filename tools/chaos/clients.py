@@ -37,6 +37,8 @@ class Client:
         """From the submit to the picture."""
         order = self.told.order
         job_id = self.told.job_id = await self._submit()
+        if job_id is None:
+            return
         async with asyncio.TaskGroup() as group:
             if order.cancel_after is not None:
                 group.create_task(self._cancel(job_id, order.cancel_after))
@@ -44,7 +46,8 @@ class Client:
         self.told.state = state
         await self._look_at_the_end(job_id, state)
 
-    async def _submit(self) -> str:
+    async def _submit(self) -> str | None:
+        """The job's id; None when it was refused, which no job of ours deserves."""
         order = self.told.order
         asset_id = await self._upload() if order.sort is Sort.INPUT else ""
         body = {"workflow": order.graph(asset_id), "metadata": {"number": str(order.number)}}
@@ -55,15 +58,16 @@ class Client:
         if answer.status == 422 and answer.again and answer.json()["error"]["code"] == "idempotency_key_reuse":
             self.told.asked_twice = True
             return await self._find()
-        raise AssertionError(f"job {order.number} was refused: {answer.status} {answer.body[:300]!r}")
+        self.told.wrong.append(f"it was refused: {answer.status} {answer.body[:300]!r}")
+        return None
 
-    async def _find(self) -> str:
+    async def _find(self) -> str | None:
         """The job whose first answer was lost: it was accepted, and carries our number."""
         path = f"/api/v2/jobs?metadata%5Bnumber%5D={self.told.order.number}"
         found = (await self.asker.ask("GET", path)).json()["jobs"]
         if len(found) != 1:
             self.told.wrong.append(f"its key was used, and {len(found)} jobs carry its number")
-        return str(found[0]["id"])
+        return str(found[0]["id"]) if found else None
 
     async def _upload(self) -> str:
         order = self.told.order

@@ -89,10 +89,10 @@ def orders(plan: Plan) -> Sequence[Order]:
     """The same for the same seed."""
     chance = random.Random(plan.seed)  # noqa: S311 - the same jobs in every run of this seed
     endless = set(chance.sample(range(plan.jobs), min(MOST_ENDLESS, plan.jobs // 50)))
-    return [_order(plan, number, number in endless, chance) for number in range(plan.jobs)]
+    return [_order(plan, number, chance, endless=number in endless) for number in range(plan.jobs)]
 
 
-def _order(plan: Plan, number: int, endless: bool, chance: random.Random) -> Order:  # noqa: FBT001 - private
+def _order(plan: Plan, number: int, chance: random.Random, *, endless: bool) -> Order:
     sorts = (Sort.PLAIN, Sort.SAMPLED, Sort.INPUT, Sort.FAILING)
     [drawn] = chance.choices(sorts, weights=(20, 67, 10, 3))
     steps = chance.randint(*plan.steps)
