@@ -97,6 +97,25 @@ async def test_a_job_that_had_too_little_memory_goes_where_there_is_more(ground:
         assert [where for where, _, _ in await attempts(ground, job.id)] == ["small-1", "large"]
 
 
+async def test_more_memory_counts_also_where_another_dispatcher_has_it(ground: Ground) -> None:
+    small = SimulatorConfig(control=True, vram_gb=8.0)
+    large = SimulatorConfig(control=True, vram_gb=24.0, step_seconds=0.5)
+    async with simulator(small) as first, simulator(large) as second:
+        await ground.add_server(second, "large")
+        ground.tasks.start(ground.dispatcher(WARY).run())
+        await ground.began((await ground.submit(sampled(steps=12))).id)
+        await ground.add_server(first, "small")
+        ground.tasks.start(ground.dispatcher(WARY).run())
+        await ground.known(2)
+        await fault(ground, first, fault="out_of_memory", times=1)
+
+        job = await ground.submit(sampled(seed=2, steps=1))
+        ended = await ground.ended(job.id)
+
+        assert ended.state == JobState.SUCCEEDED
+        assert [where for where, _, _ in await attempts(ground, job.id)] == ["small", "large"]
+
+
 async def test_a_job_whose_gpu_fails_on_two_servers_is_poison_and_a_dead_letter(ground: Ground) -> None:
     async with simulator(SLOW) as first, simulator(SLOW) as second, simulator(SLOW) as third:
         for number, url in enumerate((first, second)):

@@ -138,6 +138,7 @@ class Ground:
                 http=self.http,
                 telemetry=Telemetry(self.database, self.wakeups),
                 pace=Pace(self.database),
+                view=self.view,
             )
         )
 

@@ -9,6 +9,7 @@ from atelier.dispatch.learning import AT_ONCE
 from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.pace import Pace
 from atelier.dispatch.telemetry import Telemetry
+from atelier.fleet.view import FleetView
 from atelier.kit.database import Database
 from atelier.kit.ids import DispatcherId
 from atelier.kit.wakeups import Wakeups
@@ -25,4 +26,5 @@ class Context:
     http: aiohttp.ClientSession
     telemetry: Telemetry
     pace: Pace
+    view: FleetView
     learning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))

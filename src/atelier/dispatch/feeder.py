@@ -8,6 +8,7 @@ import structlog
 from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
+from atelier.dispatch.elsewhere import Elsewhere
 from atelier.dispatch.knowledge import FleetKnowledge
 from atelier.dispatch.lookout import Lookout, View
 from atelier.dispatch.noticeboard import Noticeboard
@@ -30,7 +31,8 @@ class Feeder:
         self._context = context
         self._drivers = drivers
         self._limits = Limits(context.settings.max_running, context.settings.max_running_per_account)
-        self._knowledge = FleetKnowledge(context.pace, drivers)
+        self._elsewhere = Elsewhere(context.view)
+        self._knowledge = FleetKnowledge(context.pace, drivers, self._elsewhere)
         self._lookout = Lookout(context.database, self._knowledge, self._limits)
         self._noticeboard = Noticeboard(context.database, drivers)
         self._awake = asyncio.Event()
@@ -115,7 +117,8 @@ class Feeder:
 
     def _placed(self, slots: Sequence[Slot], view: View) -> list[Placement]:
         waiting = view.waiting()
-        first = policy.assign(slots, waiting, view.shares, self._knowledge)
+        elsewhere = self._elsewhere.slots(self._drivers.keys(), waiting)
+        first = policy.assign([*slots, *elsewhere], waiting, view.shares, self._knowledge)
 
         def short(placement: Placement) -> float | None:
             return self._short(view, placement)

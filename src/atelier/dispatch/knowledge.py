@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 
 from atelier.dispatch.driver import Driver
+from atelier.dispatch.elsewhere import Elsewhere
 from atelier.dispatch.pace import Pace
 from atelier.fleet import prefetch, requirements
 from atelier.fleet.inventory import Inventory
@@ -22,10 +23,11 @@ LATELY = 256
 
 
 class FleetKnowledge:
-    """`policy.Knowledge` of the servers that these drivers drive."""
+    """`policy.Knowledge` of the servers that these drivers drive; of others only what they could run."""
 
-    def __init__(self, pace: Pace, drivers: Mapping[ServerId, Driver]) -> None:
+    def __init__(self, pace: Pace, drivers: Mapping[ServerId, Driver], elsewhere: Elsewhere) -> None:
         self._pace = pace
+        self._elsewhere = elsewhere
         self._drivers = drivers
         self._requirements: dict[int, Requirement] = {}
         self._judged: dict[tuple[bytes, int], bool] = {}
@@ -36,7 +38,10 @@ class FleetKnowledge:
     def satisfies(self, server_id: ServerId, requirement_id: int) -> bool:
         """Whether it may be given such a job: a canary leaves to others what they can run, up to its part."""
         driver = self._drivers.get(server_id)
-        if driver is None or not self._can(driver, requirement_id):
+        if driver is None:
+            inventory = self._elsewhere.inventory(server_id)
+            return inventory is not None and self._judge(inventory, requirement_id)
+        if not self._can(driver, requirement_id):
             return False
         return driver.takes_its_turn() or not self.others_can(server_id, requirement_id)
 

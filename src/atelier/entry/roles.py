@@ -214,6 +214,7 @@ async def dispatch(ground: Foundation, *, ending: Collection[ServerId] = ()) -> 
             http=http,
             telemetry=Telemetry(ground.database, ground.wakeups),
             pace=Pace(ground.database),
+            view=ground.fleet,
         )
         dispatcher = Dispatcher(context)
         try:

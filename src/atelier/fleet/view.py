@@ -19,6 +19,7 @@ from atelier.fleet.store import catalogs, roster
 from atelier.kit import clock
 from atelier.kit.database import Database
 from atelier.kit.errors import Kind, Refusal
+from atelier.kit.ids import ServerId
 from atelier.kit.wakeups import Wakeups
 
 REFRESH_SECONDS = 5.0
@@ -136,6 +137,11 @@ class FleetView:
     def inventories(self) -> Iterator[Inventory]:
         """The different inventories of the fleet."""
         return iter(self._snapshot.inventories.values())
+
+    def inventory_of(self, server_id: ServerId) -> Inventory | None:
+        """What this server told last; None while it told nothing, or is not there."""
+        digest = next((server.inventory_digest for server in self.servers if server.id == server_id), None)
+        return self._snapshot.inventories.get(digest) if digest else None
 
     def judge(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> None:
         """Raise NobodyCanRun in ComfyUI's words, with the nearest names; silent while no inventory is known.
