@@ -1,17 +1,21 @@
 """A job's place in the queue is true, quick to ask, and capped; one snapshot serves everybody for a second."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
+from atelier.fleet.inventory import Inventory
 from atelier.fleet.scene import Limits
+from atelier.fleet.view import FleetView
 from atelier.jobs.model import Job, JobState
 from atelier.jobs.outlook import Outlook, Prospect
 from atelier.jobs.store import prospects, sweep
 from atelier.jobs.survey import ROWS, Surveyor
 from atelier.kit.database import Tx
 from atelier.kit.ids import AccountId, JobId, new_uuid
+from atelier.kit.wakeups import Wakeups
 from support.site import Site
 from support.yard import Yard
 
@@ -230,3 +234,19 @@ async def test_why_is_known_also_of_jobs_that_are_behind_all_places(yard: Yard) 
         reasons = await Outlook().why(tx, [last.id])
 
     assert reasons == {last.id: "waiting: no server is registered"}
+
+
+class Unreadable(FleetView):
+    """A fleet whose inventories nobody can read."""
+
+    def inventories(self) -> Iterator[Inventory]:
+        raise ValueError("unreadable")
+
+
+async def test_a_place_that_cannot_be_foretold_is_no_error(site: Site, yard: Yard) -> None:
+    await site.server("gpu-1")
+    job = await yard.submit()
+    outlook = Outlook(Unreadable(yard.database, Wakeups(yard.database)))
+
+    async with yard.database.autocommit() as tx:
+        assert await outlook.position(tx, job) is None

@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from atelier.fleet.forecast import Expected, forecast
 from atelier.fleet.model import Waiting
 from atelier.fleet.reasons import Ranks, Reasons
@@ -17,7 +19,7 @@ from atelier.jobs.store import prospects
 from atelier.jobs.store.prospects import Run
 from atelier.jobs.survey import Seen, Surveyor
 from atelier.kit import clock
-from atelier.kit.database import Tx
+from atelier.kit.database import AWAY, Tx
 from atelier.kit.ids import JobId
 
 POSITION_CAP = 1000
@@ -28,6 +30,8 @@ KEPT_SECONDS = 1.0
 
 STALE_SECONDS = 5.0
 """How old it may be for those who come while another is being taken."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +92,26 @@ class Outlook:
                 return Prospect(None, None, "")
 
     async def position(self, tx: Tx, job: Job) -> int | None:
-        """Its place alone, for those who tell no more: nothing is put into words for it."""
+        """Its place alone, for those who tell no more: nothing is put into words for it.
+
+        None also where it could not be foretold: whoever was accepted must not be answered with an error for that.
+        """
         match job.state:
             case JobState.CLAIMED:
                 return 0
             case JobState.QUEUED | JobState.PREPARING:
-                return (await self._taken(tx)).position(job.id, self._cap)
+                return await self._position(tx, job)
             case _:
                 return None
+
+    async def _position(self, tx: Tx, job: Job) -> int | None:
+        try:
+            return (await self._taken(tx)).position(job.id, self._cap)
+        except AWAY:
+            raise
+        except Exception:  # noqa: BLE001 - a forecast is worth less than the answer that carries it
+            _log.exception("outlook.failed", job=str(job.id))
+            return None
 
     async def why(self, tx: Tx, job_ids: Sequence[JobId]) -> dict[JobId, str]:
         """Why these waiting jobs wait, wherever they are in the queue. It looks anew."""
