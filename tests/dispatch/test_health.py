@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from atelier.fleet.machine import machine_of
 from atelier.fleet.model import Health
 from atelier.fleet.store import leasing, roster
 from atelier.jobs.model import Job, JobState
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.simulator.config import SimulatorConfig
 from support.fleet import Ground, picture, sampled, simulator
+from support.promises import eventually
 from support.wards import (
     FINAL,
     SLOW,
@@ -45,7 +47,27 @@ async def test_a_server_that_works_is_ready_and_busy_while_it_has_jobs(ground: G
         seen = await until(ground, "sim-1", "ready")
 
         assert (seen.shown(0), seen.shown(1)) == (Health.READY, Health.BUSY)
-        assert (await events(ground, "sim-1"))[-1] == ("health", {"from": "unknown", "to": "ready", "reason": ""})
+        told = [event for event in await events(ground, "sim-1") if event[0] == "health"]
+        assert told == [("health", {"from": "unknown", "to": "ready", "reason": ""})]
+
+
+async def test_how_much_memory_is_free_is_known_anew_at_each_probe(ground: Ground) -> None:
+    async with simulator(SLOW) as url:
+        await ground.add_server(url, "sim-1")
+        ground.tasks.start(ground.dispatcher(WARY, probe_interval=0.1).run())
+        await ground.known(1)
+        before = await _free_memory(ground)
+
+        await ground.ended((await ground.submit(sampled())).id)
+
+        async def less_is_free() -> bool:
+            return await _free_memory(ground) < before
+
+        await eventually(less_is_free)
+
+
+async def _free_memory(ground: Ground) -> int:
+    return machine_of((await server(ground, "sim-1")).system).vram_free
 
 
 async def test_a_draining_server_ends_what_it_runs_and_takes_no_more(ground: Ground) -> None:

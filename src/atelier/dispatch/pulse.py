@@ -18,9 +18,11 @@ from atelier.dispatch.context import Context
 from atelier.dispatch.learning import learn
 from atelier.dispatch.quarantine import Illness, Quarantine
 from atelier.fleet.inventory import Inventory
+from atelier.fleet.machine import machine_of
 from atelier.fleet.model import Health
 from atelier.fleet.store import catalogs, roster
 from atelier.kit import clock
+from atelier.kit.database import Tx
 from atelier.kit.ids import ServerId
 
 TROUBLED_SECONDS = 1.0
@@ -29,6 +31,9 @@ CALM_SECONDS = 30.0
 UNSTEADY_LOSSES = 3
 UNSTEADY_SECONDS = 600.0
 """A server that is lost so often within so long makes more trouble than pictures."""
+
+MEMORY_STEP = 256 * 1024**2
+"""Bytes of free VRAM; smaller changes are not written down."""
 
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +54,10 @@ class Pulse:
     _trouble_since: float | None = None
     _trouble: str = ""
     _unlisted: str = ""
+    _deaf: bool = False
+    _opening_since: float = field(default_factory=clock.monotonic)
+    _stats: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    _free: int = 0
     _losses: list[float] = field(default_factory=list[float])
     _remembered: str = ""
     _reconnected: bool = False
@@ -81,18 +90,18 @@ class Pulse:
 
     def connected(self) -> None:
         """A new socket: perhaps a new process behind it, with other models."""
-        self.hears = True
+        self.hears, self._deaf = True, False
         self._reconnected = bool(self._remembered)
         self._stale.set()
         self._wake.set()
 
     def disconnected(self, reason: str) -> None:
-        self.hears = False
+        self.hears, self._opening_since = False, clock.monotonic()
         self.trouble(reason)
 
     def unheard(self) -> None:
         """The server answers, but not as a WebSocket: jobs run by polling alone."""
-        self.hears = False
+        self.hears, self._deaf = False, True
         if self.inventory is None:
             self._stale.set()
         self._wake.set()
@@ -138,7 +147,7 @@ class Pulse:
         troubled = self._trouble_since is not None
         try:
             async with asyncio.timeout(self.context.settings.timeouts.read):
-                await self.client.system_stats()
+                self._stats = await self.client.system_stats()
         except (ComfyError, TimeoutError) as error:
             self.trouble(str(error) or "it does not answer")
             self._judge()
@@ -203,26 +212,40 @@ class Pulse:
             self.quarantine.begin(Illness.UNSTEADY, often)
 
     async def _save_health(self) -> None:
-        health, reason = self._health()
+        """Nothing is said of a server that answers while its socket is still to be opened."""
+        told = self._health()
+        if told is None:
+            return
         try:
             async with self.context.database.transaction() as tx:
-                fresh = await roster.save_health(tx, self.server_id, health, reason)
+                fresh = await roster.save_health(tx, self.server_id, *told)
+                await self._save_memory(tx)
         except (psycopg.Error, OSError) as error:
             _log.info("server.health_not_saved", server=self.server_id, reason=str(error))
             return
         if fresh:
             self.context.wakeups.publish("fleet")
 
-    def _health(self) -> tuple[Health, str]:
+    async def _save_memory(self, tx: Tx) -> None:
+        """How much VRAM is free now, as far as it changed."""
+        free = machine_of(self._stats).vram_free
+        if self.inventory is not None and abs(free - self._free) >= MEMORY_STEP:
+            await roster.save_system(tx, self.server_id, self._stats)
+            self._free = free
+
+    def _health(self) -> tuple[Health, str] | None:
         if self._trouble_since is not None:
             return Health.OFFLINE, self._trouble[:300]
         if self.quarantine.on:
             return Health.QUARANTINED, self.quarantine.reason
         if self.inventory is None and self._unlisted:
             return Health.DEGRADED, f"it does not say what it can run: {self._unlisted}"[:300]
-        if not self.hears:
-            return Health.DEGRADED, "its WebSocket is blocked: jobs run by polling alone"
-        return Health.READY, ""
+        if self.hears:
+            return Health.READY, ""
+        opening = clock.monotonic() - self._opening_since < self.context.settings.lost_after
+        if opening and not self._deaf:
+            return None
+        return Health.DEGRADED, "its WebSocket is blocked: jobs run by polling alone"
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

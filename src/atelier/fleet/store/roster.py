@@ -128,6 +128,11 @@ async def remove_others(tx: Tx, origin: Origin, keep: Collection[ServerId], owne
     )
 
 
+async def save_system(tx: Tx, server_id: ServerId, system: Mapping[str, Any]) -> None:
+    """What its machine said last (/system_stats)."""
+    await tx.execute("UPDATE servers SET system = %s WHERE id = %s", (Jsonb(dict(system)), server_id))
+
+
 async def save_health(tx: Tx, server_id: ServerId, health: Health, reason: str) -> bool:
     """Record a server's health, and as an event that it changed. False when all was so already."""
     rows = await tx.execute(_SAVE_HEALTH, {"id": server_id, "health": health, "reason": reason})
