@@ -1,28 +1,14 @@
 """What goes wrong on a server: each job still ends exactly once, in the way that its failure asks for."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from atelier.fleet import service as fleet
 from atelier.jobs.model import JobState
 from atelier.kit.ids import JobId, ServerId
-from atelier.simulator.config import SimulatorConfig
 from support.fleet import Ground, picture, sampled, simulator
-
-SLOW = SimulatorConfig(control=True, step_seconds=0.1)
-
-
-async def fault(ground: Ground, url: str, **body: Any) -> None:
-    async with ground.http.post(f"{url}/control/fault", json=body) as reply:
-        assert reply.status == 200
-
-
-async def state(ground: Ground, url: str) -> dict[str, Any]:
-    async with ground.http.get(f"{url}/control/state") as reply:
-        shown: dict[str, Any] = await reply.json()
-        return shown
+from support.wards import SLOW, fault, state
 
 
 async def attempts(ground: Ground, job_id: JobId) -> list[tuple[int, str, str | None]]:
