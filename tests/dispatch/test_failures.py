@@ -14,7 +14,19 @@ from atelier.jobs.model import Job, JobState
 from atelier.simulator.config import SimulatorConfig
 from atelier.storage import Credentials, Storage, open_storage
 from support.fleet import Ground, picture, sampled, simulator
-from support.wards import FINAL, SLOW, WARY, ask_probe, assert_one_end, attempts, fault, kinds, state, until
+from support.wards import (
+    FINAL,
+    SLOW,
+    WARY,
+    ask_probe,
+    assert_one_end,
+    attempts,
+    fault,
+    kinds,
+    state,
+    stopped,
+    until,
+)
 from tools.chaos.fault_proxy import FaultProxy, fault_proxy
 
 from .test_media import inverted, red, stored
@@ -243,10 +255,7 @@ async def test_a_stop_leaves_a_quarantine_and_its_lease_to_the_next(ground: Grou
         job = await ground.submit(picture())
         await until(ground, "sim-1", "quarantined")
 
-        await first.drain(0.1)
-        driving.cancel()
-        await asyncio.wait([driving])
-        await first.leave()
+        await stopped(first, driving)
         ground.tasks.start(ground.dispatcher(WARY).run())
         await fault(ground, url, off=True)
 

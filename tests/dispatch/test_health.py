@@ -26,6 +26,7 @@ from support.wards import (
     server,
     simulator_at,
     state,
+    stopped,
     until,
 )
 from tools.chaos.processes import free_port
@@ -64,6 +65,7 @@ async def test_how_much_memory_is_free_is_known_anew_at_each_probe(ground: Groun
             return await _free_memory(ground) < before
 
         await eventually(less_is_free)
+        assert await _free_memory(ground) < before
 
 
 async def _free_memory(ground: Ground) -> int:
@@ -306,10 +308,7 @@ async def test_a_quarantine_outlives_its_dispatcher(ground: Ground) -> None:
         await fault(ground, url, fault="cuda_fault")
         job = await ground.submit(sampled())
         await until(ground, "sim-1", "quarantined")
-        await first.drain(0.1)
-        driving.cancel()
-        await asyncio.wait([driving])
-        await first.leave()
+        await stopped(first, driving)
 
         ground.tasks.start(ground.dispatcher(WARY).run())
         assert await _is_told(ground, "sim-1", "probe")

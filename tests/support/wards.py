@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from atelier.dispatch.dispatcher import Dispatcher
 from atelier.fleet.model import Server
 from atelier.fleet.store import roster
 from atelier.kit.background import background
@@ -36,6 +37,14 @@ SLOW = SimulatorConfig(control=True, step_seconds=0.1)
 async def fault(ground: Ground, url: str, **body: Any) -> None:
     async with ground.http.post(f"{url}/control/fault", json=body) as reply:
         assert reply.status == 200
+
+
+async def stopped(dispatcher: Dispatcher, driving: asyncio.Task[None]) -> None:
+    """It stops in order and hands its leases over; `driving` is the task in which it runs."""
+    await dispatcher.drain(0.1)
+    driving.cancel()
+    await asyncio.wait([driving])
+    await dispatcher.leave()
 
 
 async def state(ground: Ground, url: str) -> dict[str, Any]:

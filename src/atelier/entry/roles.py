@@ -86,16 +86,15 @@ async def register_servers(ground: Foundation, simulated: list[fleet.Named]) -> 
     return ids
 
 
-async def register_shared_servers(ground: Foundation) -> list[str]:
+async def register_shared_servers(ground: Foundation) -> None:
     """The servers of the common list are in the fleet for every dispatcher; those that it named before are not.
 
-    A dispatcher without a list leaves things as they are. There is nothing that the operator should know.
+    A dispatcher without a list leaves things as they are.
     """
     if ground.settings.comfyui_urls:
         async with ground.database.transaction() as tx:
             await fleet.follow_setting(tx, _named(ground.settings), Origin.SETTING)
         ground.wakeups.publish("fleet")
-    return []
 
 
 async def register_private_servers(ground: Foundation) -> list[str]:

@@ -88,9 +88,11 @@ async def dispatching(settings: Settings, *, announce: Announce, private: bool =
     """A dispatcher alone; servers that the settings name are registered, for nobody else to drive if `private`."""
     async with contextlib.AsyncExitStack() as stack:
         ground = await _ground(stack, settings, announce)
-        register = register_private_servers if private else register_shared_servers
-        for sentence in await register(ground):
-            announce(sentence)
+        if private:
+            for sentence in await register_private_servers(ground):
+                announce(sentence)
+        else:
+            await register_shared_servers(ground)
         await stack.enter_async_context(dispatch(ground))
         yield
 
