@@ -67,8 +67,53 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a client of the native API said beside its graph.
+
+    `client_id` is where messages about the run go; None: to nobody in particular. `extra_data` is without secrets.
+    `outputs` are the nodes that it is run for. `shown` has the inputs as the client wrote them, by node and name,
+    where the stored graph names an asset instead.
+    """
+
+    client_id: str | None = None
+    extra_data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    outputs: tuple[str, ...] = ()
+    shown: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a dispatcher must know to tell a native client of the run in its own words.
+
+    `prompt_id` is the client's id of the job, `position` makes the names of its files unique; `began`: another
+    attempt of the job had begun before, so its client knows of a start.
+    """
+
+    prompt_id: str
+    position: int
+    prompt: Prompt
+    began: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the server told of a run, in the client's ids and names, as /history shows it (wire contract 5).
+
+    `outputs`: node to what it showed. `messages`: (event, data) in order. `meta`: node to where it is displayed.
+    """
+
+    outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    messages: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
 class NewJob:
-    """Everything that one submit writes, resolved and validated. Durations in seconds, price in milli-credits."""
+    """Everything that one submit writes, resolved and validated. Durations in seconds, price in milli-credits.
+
+    `number`: its place among the jobs of its party, the lowest runs first; None: behind those that are there, or
+    before them if `front`.
+    """
 
     id: JobId
     account_id: AccountId
@@ -91,6 +136,9 @@ class NewJob:
     wished_priority: int | None = None
     run_timeout: float | None = None
     retry_of: JobId | None = None
+    number: float | None = None
+    front: bool = False
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +173,7 @@ class Output:
     size: int
     hash: str
     temporary: bool = False
+    subfolder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,11 +331,15 @@ class Claim:
     end_user: str = ""
     run_timeout: float | None = None
     ran: float = 0.0
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One output as the dispatcher stored it, before the job's end makes it visible."""
+    """One output as the dispatcher stored it, before the job's end makes it visible.
+
+    `name` as the server's node named it; `subfolder` as the graph asked for it, without what Atelier put before.
+    """
 
     id: AssetId
     node_id: str
@@ -296,6 +349,7 @@ class Made:
     size: int
     hash: bytes
     temporary: bool = False
+    subfolder: str = ""
 
 
 class Cause(enum.StrEnum):
