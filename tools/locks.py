@@ -16,20 +16,27 @@ COMPILE = (
     "--no-header",
     "-q",
 )
-WHAT = {"run": ("--group", "build"), "test": ("--group", "build", "--group", "test")}
+PROJECT = ROOT / "pyproject.toml"
+CLIENTS = ROOT / "requirements" / "clients.in"
+WHAT: dict[str, Words] = {
+    "run": (PROJECT, "--extra", "demo", "--group", "build"),
+    "test": (PROJECT, "--extra", "demo", "--extra", "editor", "--group", "build", "--group", "test"),
+    "clients": (CLIENTS,),
+}
+"""`clients` are other people's programs that the tests run as they are, in an environment of their own."""
 
 
 def lock(arguments: Sequence[str]) -> int:
-    """Write requirements/*.txt from pyproject.toml; `--upgrade` takes the newest versions that it allows."""
+    """Write requirements/*.txt from pyproject.toml and clients.in; `--upgrade` takes the newest versions that it allows."""
     folder = ROOT / ".venv-lock"
     try:
         if not (folder / "bin" / "uv").exists():
             run_showing(f"Making {folder}", [sys.executable, "-m", "venv", "--clear", folder])
             run_showing("Installing uv", [folder / "bin" / "python", "-m", "pip", "install", "-q", UV])
-        for name, groups in WHAT.items():
+        for name, wanted in WHAT.items():
             output = ROOT / "requirements" / f"{name}.txt"
-            compile_to: Words = [folder / "bin" / "uv", "pip", "compile", ROOT / "pyproject.toml", *COMPILE]
-            run_showing(f"Resolving {name}", [*compile_to, "--extra", "demo", *groups, "-o", output, *arguments])
+            compile_to: Words = [folder / "bin" / "uv", "pip", "compile", *wanted, *COMPILE]
+            run_showing(f"Resolving {name}", [*compile_to, "-o", output, *arguments])
             if "://" in output.read_text():
                 raise Stop(f"{output} names an address: a lock says name, version and hash only")
             say(f"wrote {output.relative_to(ROOT)}")
