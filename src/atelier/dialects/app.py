@@ -1,13 +1,16 @@
 """The served application: every dialect on one port, with one border for ids, errors and origins."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from atelier.dialects import dead_letters, files, health, jobs_v1, models, queue, servers
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
+from atelier.dialects.comfyui import api as native_api
 from atelier.dialects.openapi import document
 from atelier.dialects.problems import ErrorEnvelope, envelope
 from atelier.dialects.services import Services
@@ -48,8 +51,11 @@ class Application(FastAPI):
         return self.openapi_schema
 
 
-def create_app(services: Services) -> FastAPI:
-    """All dialects over `services`. Raises SetupFailed for an origin that is none. Starts nothing by itself."""
+def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
+    """All dialects over `services`, and `pages` for browsers behind them. Starts nothing by itself.
+
+    Raises SetupFailed for an origin that is none.
+    """
     envelopes = Envelopes(envelope)
     app = Application(
         title="Atelier",
@@ -73,4 +79,6 @@ def create_app(services: Services) -> FastAPI:
     handle_refusals(app, envelopes)
     # Routes of an included router are matched anew through each router above them: a tenth of a poll's time.
     app.router.routes.extend((*comfy_v2_api.ROUTES, *(route for router in ROUTERS for route in router.routes)))
+    app.router.routes.extend(native_api.ROUTES)
+    app.router.routes.extend(pages)
     return app

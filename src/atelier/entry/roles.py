@@ -36,6 +36,7 @@ from atelier.kit.wakeups import Wakeups
 from atelier.storage.model import Storage
 from atelier.storage.object_store import Credentials
 from atelier.storage.opening import open_storage
+from atelier.webui import pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
             server_jobs_per_minute=settings.server_jobs_per_minute,
         ),
     )
-    server = ApiServer(create_app(services), listener)
+    server = ApiServer(create_app(services, pages.ROUTES), listener)
     async with background() as tasks:
         serving = tasks.start(server.run_until_stopped())
         await server.ready()
