@@ -19,15 +19,15 @@ COMPILE = (
 PROJECT = ROOT / "pyproject.toml"
 CLIENTS = ROOT / "requirements" / "clients.in"
 WHAT: dict[str, Words] = {
-    "run": (PROJECT, "--extra", "demo", "--group", "build"),
-    "test": (PROJECT, "--extra", "demo", "--extra", "editor", "--group", "build", "--group", "test"),
-    "clients": (CLIENTS,),
+    "run": [PROJECT, "--extra", "demo", "--group", "build"],
+    "test": [PROJECT, "--extra", "demo", "--extra", "editor", "--group", "build", "--group", "test"],
+    "clients": [CLIENTS],
 }
 """`clients` are other people's programs that the tests run as they are, in an environment of their own."""
 
 
 def lock(arguments: Sequence[str]) -> int:
-    """Write requirements/*.txt from pyproject.toml and clients.in; `--upgrade` takes the newest versions that it allows."""
+    """Write requirements/*.txt from pyproject.toml and clients.in; `--upgrade` takes the newest they allow."""
     folder = ROOT / ".venv-lock"
     try:
         if not (folder / "bin" / "uv").exists():
