@@ -1,6 +1,7 @@
 """A worker outlives a PostgreSQL that goes away, and can be stopped while it is away."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -10,11 +11,13 @@ from atelier.kit.migrations import migrate
 from atelier.kit.postgres import EmbeddedPostgres
 from atelier.kit.wakeups import Wakeups
 from atelier.tasks import Rhythm, Tasks, prepare
+from atelier.tasks.worker import QUERY_SECONDS
 from support.postgres import SCHEMA, opened
 from support.postgres_users import Site as Server
 from support.tasks_workers import Site, running, until
 
 RHYTHM = Rhythm(heartbeat=0.2, stalled=1.0, poll=0.2, grace=0.5)
+PATIENT = dataclasses.replace(RHYTHM, stalled=2.0)
 
 
 @pytest.fixture
@@ -104,16 +107,16 @@ async def test_after_an_absence_longer_than_silence_lasts_living_workers_keep_th
         runs.append("run")
         await go_on.wait()
 
-    tasks = Tasks(own_database, Wakeups(own_database), rhythm=RHYTHM)
+    tasks = Tasks(own_database, Wakeups(own_database), rhythm=PATIENT)
     tasks.add("hold", hold)
     tasks_site = Site(own_database)
     async with running(tasks):
         await tasks_site.defer("hold", "a")
         await until(["doing"], tasks_site.statuses)
         await site.crash()
-        await asyncio.sleep(2 * RHYTHM.stalled)
+        await asyncio.sleep(QUERY_SECONDS + PATIENT.stalled)
         again = await EmbeddedPostgres.start(site.folder)
-        await asyncio.sleep(2 * RHYTHM.stalled)
+        await asyncio.sleep(2 * PATIENT.stalled)
         go_on.set()
         await until([], tasks_site.statuses)
     await again.leave()

@@ -6,7 +6,7 @@ Importing this module imports Procrastinate, so only processes that run tasks do
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import psycopg
@@ -138,6 +138,19 @@ class HeldJobs(JobManager):
     def __init__(self, connector: "SharedConnector", database: Database) -> None:
         super().__init__(connector)
         self._database = database
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        """None also while PostgreSQL is away: a worker that lives keeps what it runs and looks again later.
+
+        A connection is tried first, because a fetch that breaks off may have taken a task: that ends the worker.
+        """
+        try:
+            async with asyncio.timeout(QUERY_SECONDS), self._database.autocommit() as tx:
+                await tx.execute("SELECT 1")
+        except AWAY as error:
+            _log.info("tasks.fetch_put_off", reason=str(error) or "PostgreSQL does not answer")
+            return None
+        return await super().fetch_job(queues, worker_id)
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - theirs
         async with asyncio.timeout(QUERY_SECONDS), self._database.autocommit() as tx:
