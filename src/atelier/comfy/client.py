@@ -193,6 +193,15 @@ class ComfyClient:
         reply = await self._wire.json("GET", "experiment", "models", folder)
         return None if reply.status == 404 else _sizes(_objects(reply))
 
+    async def page(self, *path: str, limit: int) -> Any:
+        """The JSON of a route that not every server has; None where it has none of at most `limit` bytes."""
+        try:
+            reply = await self._wire.json("GET", *path)
+            fits = reply.status == 200 and len(reply.body) <= limit
+            return await asyncio.to_thread(reply.document) if fits else None
+        except Unexpected:
+            return None
+
     async def size_of(self, file: UploadedFile) -> int | None:
         """Bytes of a file that the server has; -1 when it does not say how many; None: it does not have it."""
         query = {"filename": file.name, "subfolder": file.subfolder, "type": file.type}

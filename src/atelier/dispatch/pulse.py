@@ -187,6 +187,8 @@ class Pulse:
                 learned = await learn(self.client, self.inventory, self.context.settings.timeouts.read)
             async with self.context.database.transaction() as tx:
                 await catalogs.save_inventory(tx, self.server_id, learned.inventory, learned.system)
+                if learned.pages is not None:
+                    await catalogs.save_pages(tx, self.server_id, learned.pages)
         except Exception as error:  # noqa: BLE001 - nodes of strangers write this list: it may be anything
             self._unlisted = str(error) or "it takes too long"
             _log.warning("server.inventory_unknown", server=self.server_id, reason=self._unlisted)

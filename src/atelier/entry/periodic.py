@@ -94,7 +94,7 @@ class Rounds:
             await self._while_some(functools.partial(unnamed.mark, kind=kind))
 
     async def forget_unused(self) -> None:
-        for forget in (aging.forget_inventories, aging.forget_measures, aging.forget_files):
+        for forget in (aging.forget_inventories, aging.forget_pages, aging.forget_measures, aging.forget_files):
             async with self.ground.database.transaction() as tx:
                 await forget(tx)
 

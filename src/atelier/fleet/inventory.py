@@ -19,7 +19,7 @@ from blake3 import blake3
 from atelier.comfy.catalog import Catalog, as_list, as_object, parse_node
 from atelier.fleet.loaders import LARGE, LOADERS, NOT_FILES
 
-_UNFIT = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
+UNFIT = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
 """What custom nodes write as bounds and in texts although JSON has no such thing, as json.dumps spells it."""
 
 ENDLESS = 1e18
@@ -72,10 +72,10 @@ def from_object_info(object_info: Mapping[str, Any], files: Files = NO_FILES) ->
     """The inventory of a server whose /object_info this is, and whose model folders hold these files."""
     classes = {name: _without_uploads(name, entry) for name, entry in object_info.items() if as_object(entry)}
     whole: list[Any] = [classes, {folder: dict(names) for folder, names in files.items()}]
-    text = _spelled(whole)
-    if _UNFIT.search(text):
-        whole = _storable(whole)
-        text = _spelled(whole)
+    text = spelled(whole)
+    if UNFIT.search(text):
+        whole = storable(whole)
+        text = spelled(whole)
     return stored(blake3(text.encode()).digest(), *whole)
 
 
@@ -103,21 +103,21 @@ def _folders(inventory: Inventory) -> Mapping[str, str]:
     return folders
 
 
-def _spelled(whole: object) -> str:
+def spelled(whole: object) -> str:
     return json.dumps(whole, sort_keys=True, separators=(",", ":"))
 
 
-def _storable(value: Any) -> Any:
-    """The same without what PostgreSQL's jsonb refuses: infinite bounds, NUL, half surrogate pairs."""
+def storable(value: Any) -> Any:
+    """JSON without what PostgreSQL refuses: infinite bounds, NUL, half surrogate pairs."""
     match value:
         case float() if not math.isfinite(value):
             return None if math.isnan(value) else math.copysign(ENDLESS, value)
         case str():
             return value.replace("\0", "").encode("utf-8", "replace").decode()
         case dict():
-            return {_storable(key): _storable(member) for key, member in cast("dict[str, Any]", value).items()}
+            return {storable(key): storable(member) for key, member in cast("dict[str, Any]", value).items()}
         case list():
-            return [_storable(member) for member in cast("list[Any]", value)]
+            return [storable(member) for member in cast("list[Any]", value)]
         case _:
             return value
 

@@ -1,11 +1,16 @@
 -- The native API: what its clients said and were shown, their files by name, their settings, their sessions.
 
--- Inside a party the lowest number runs first; NULL: the job's position.
-ALTER TABLE jobs ADD COLUMN number double precision;
+-- Inside a party the lowest number runs first; NULL: the job's position. `forgotten`: its owner deleted it from the
+-- native history; other dialects still show it.
+ALTER TABLE jobs
+    ADD COLUMN number double precision,
+    ADD COLUMN forgotten boolean NOT NULL DEFAULT false;
 CREATE INDEX jobs_waiting_by_turn ON jobs (priority DESC, account_id, end_user, (coalesce(number, position)), position)
     WHERE state = 'queued';
 DROP INDEX jobs_waiting_by_party;
-CREATE INDEX jobs_ended ON jobs (account_id, finished_at) WHERE finished_at IS NOT NULL;
+-- A native history in its order: all that ended, but what its owner deleted from it, or canceled before it began.
+CREATE INDEX jobs_ended ON jobs (account_id, finished_at, position) INCLUDE (state)
+    WHERE finished_at IS NOT NULL AND NOT forgotten AND (state <> 'canceled' OR started_at IS NOT NULL);
 
 -- What came with a graph through the native API. `client_id` is where its messages go (NULL: nowhere in particular).
 -- `extra_data` is without its secrets. `outputs`: the nodes that it is run for. `shown`: {node: {input: value}} as
@@ -26,13 +31,10 @@ CREATE TABLE native_reports (
     meta     jsonb NOT NULL DEFAULT '{}'
 );
 
--- What was cleared from a native history: everything that ended before, and single jobs. Other dialects still show it.
+-- Native histories that were cleared: what ended until then is shown there no more.
 CREATE TABLE native_history_clearings (
     account_id uuid PRIMARY KEY,
-    before     timestamptz NOT NULL
-);
-CREATE TABLE native_history_deletions (
-    job_id uuid PRIMARY KEY REFERENCES jobs ON DELETE CASCADE
+    until      timestamptz NOT NULL
 );
 
 -- The folder that a node wrote a file into, as its graph asked for it.
@@ -83,6 +85,10 @@ CREATE TABLE server_pages (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 ALTER TABLE servers ADD COLUMN pages_digest bytea REFERENCES server_pages;
+CREATE INDEX servers_by_pages ON servers (pages_digest) WHERE pages_digest IS NOT NULL;
+
+-- jsonb forgets the order of an object's members, and the editor draws a node's inputs in that order.
+ALTER TABLE inventories ALTER COLUMN body TYPE json;
 
 -- A person's settings and files in the editor.
 CREATE TABLE user_settings (

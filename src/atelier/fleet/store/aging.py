@@ -1,4 +1,4 @@
-"""What the fleet knows and nobody needs any more: inventories of no server, old measures, files that are gone."""
+"""What the fleet knows and nobody needs any more: inventories and pages of no server, old measures, files."""
 
 from atelier.kit.database import Tx
 
@@ -8,6 +8,13 @@ FILES_DAYS = 30
 _UNUSED = """
 SELECT digest FROM inventories i WHERE created_at < now() - interval '2 days'
   AND NOT EXISTS (SELECT 1 FROM servers WHERE inventory_digest = i.digest)
+FOR UPDATE SKIP LOCKED
+"""
+
+
+_UNUSED_PAGES = """
+SELECT digest FROM server_pages p WHERE created_at < now() - interval '2 days'
+  AND NOT EXISTS (SELECT 1 FROM servers WHERE pages_digest = p.digest)
 FOR UPDATE SKIP LOCKED
 """
 
@@ -26,6 +33,21 @@ async def forget_inventories(tx: Tx) -> int:
     rows = await tx.execute(
         """DELETE FROM inventories i WHERE digest = ANY(%s)
            AND NOT EXISTS (SELECT 1 FROM servers WHERE inventory_digest = i.digest)""",
+        (unused,),
+    )
+    return rows.rowcount
+
+
+async def forget_pages(tx: Tx) -> int:
+    """Delete what no server has added to the editor for two days, as `forget_inventories` does. Gives how many."""
+    await tx.execute(
+        "UPDATE servers SET pages_digest = NULL"
+        " WHERE removed_at < now() - interval '2 days' AND pages_digest IS NOT NULL"
+    )
+    unused = [row[0] for row in await (await tx.execute(_UNUSED_PAGES)).fetchall()]
+    rows = await tx.execute(
+        """DELETE FROM server_pages p WHERE digest = ANY(%s)
+           AND NOT EXISTS (SELECT 1 FROM servers WHERE pages_digest = p.digest)""",
         (unused,),
     )
     return rows.rowcount

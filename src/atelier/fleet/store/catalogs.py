@@ -3,10 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from atelier.fleet.inventory import Inventory, stored
 from atelier.fleet.model import Requirement
+from atelier.fleet.pages import Pages
 from atelier.kit.database import Tx
 from atelier.kit.ids import ServerId
 
@@ -17,7 +18,7 @@ async def save_inventory(tx: Tx, server_id: ServerId, inventory: Inventory, syst
     if await rows.fetchone() is None:
         await tx.execute(
             "INSERT INTO inventories (digest, body, files) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (inventory.digest, Jsonb(dict(inventory.classes)), Jsonb(dict(inventory.files))),
+            (inventory.digest, Json(dict(inventory.classes)), Jsonb(dict(inventory.files))),
         )
     await tx.execute(
         "UPDATE servers SET inventory_digest = %s, system = %s WHERE id = %s",
@@ -46,3 +47,31 @@ async def requirement_id(tx: Tx, digest: bytes, requirement: Requirement) -> int
 async def requirements(tx: Tx, ids: Collection[int]) -> dict[int, Requirement]:
     rows = await tx.execute("SELECT id, body FROM requirements WHERE id = ANY(%s)", (list(ids),))
     return {row[0]: Requirement.from_json(row[1]) for row in await rows.fetchall()}
+
+
+async def save_pages(tx: Tx, server_id: ServerId, pages: Pages) -> None:
+    """What the server adds to the editor; sent only when it is new."""
+    rows = await tx.execute("SELECT 1 FROM server_pages WHERE digest = %s FOR KEY SHARE", (pages.digest,))
+    if await rows.fetchone() is None:
+        await tx.execute(
+            "INSERT INTO server_pages (digest, body) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (pages.digest, Jsonb(dict(pages.body))),
+        )
+    await tx.execute(
+        "UPDATE servers SET pages_digest = %(digest)s"
+        " WHERE id = %(id)s AND pages_digest IS DISTINCT FROM %(digest)s",
+        {"digest": pages.digest, "id": server_id},
+    )
+
+
+async def page_digests(tx: Tx) -> dict[ServerId, bytes]:
+    """Which pages each server of the fleet has; those that told none are left out."""
+    rows = await tx.execute(
+        "SELECT id, pages_digest FROM servers WHERE removed_at IS NULL AND pages_digest IS NOT NULL ORDER BY id"
+    )
+    return {ServerId(row[0]): bytes(row[1]) for row in await rows.fetchall()}
+
+
+async def pages(tx: Tx, digests: Collection[bytes]) -> list[Pages]:
+    rows = await tx.execute("SELECT digest, body FROM server_pages WHERE digest = ANY(%s)", (list(digests),))
+    return [Pages(bytes(digest), body) for digest, body in await rows.fetchall()]
