@@ -2,5 +2,7 @@
 
 from starlette.routing import BaseRoute
 
-ROUTES: tuple[BaseRoute, ...] = ()
+from atelier.webui import editor
+
+ROUTES: tuple[BaseRoute, ...] = (*editor.ROUTES,)
 """Matched after the routes of all dialects."""
