@@ -1,9 +1,9 @@
 """Accounts come and go, keys are shown once and proven by a digest, and a hot request costs no query."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from atelier.accounts import rules, store
+from atelier.accounts import rules, sessions, store
 from atelier.accounts.model import (
     DEFAULT_PRIORITY,
     HIGHEST_PRIORITY,
@@ -24,6 +24,9 @@ CACHE_SIZE = 10_000
 MOST_WEIGHT = 1000
 MOST_RUNNING = 1_000_000
 LAST_USE_RESTS = dt.timedelta(minutes=1)
+
+Look = Callable[[Tx, bytes, dt.timedelta], Awaitable[store.FoundKey | None]]
+"""One question of the store: whom a digest stands for."""
 
 
 async def create_account(tx: Tx, name: str) -> Account:
@@ -113,22 +116,14 @@ async def revoke_key(tx: Tx, key_id: KeyId) -> ApiKey:
 
 async def authenticate(database: Database, pepper: bytes, plaintext: str) -> Caller:
     """Whose key that is, asked of the database. Raises Unauthorized. Its use is written down once a minute."""
-    if not rules.plausible(plaintext):
-        raise Unauthorized("this is not an API key of this service")
-    async with database.autocommit() as tx:
-        found = await store.live_key(tx, rules.digest(pepper, plaintext), LAST_USE_RESTS)
-        if found is None:
-            raise Unauthorized("this API key is unknown or revoked")
-        if found.stale:
-            await store.touch(tx, found.caller.key_id)
-    return found.caller
+    return await Authenticator(database, pepper, remember_for=0).authenticate(plaintext)
 
 
 class Authenticator:
-    """`authenticate` with a memory of a few seconds, for a process that serves requests.
+    """`authenticate` and sessions with a memory of a few seconds, for a process that serves requests.
 
-    Only good keys are remembered, by their digest: a revoked key lives on for `remember_for` seconds at most, and
-    a new one works at once.
+    Only what opens something is remembered, by its digest: a revoked key and a closed session live on for
+    `remember_for` seconds at most, and new ones work at once.
     """
 
     def __init__(
@@ -149,20 +144,59 @@ class Authenticator:
         """Whose key that is. Raises Unauthorized."""
         if not rules.plausible(plaintext):
             raise Unauthorized("this is not an API key of this service")
-        digest = rules.digest(self._pepper, plaintext)
+        caller = await self._known_or(store.live_key, rules.digest(self._pepper, plaintext))
+        if caller is None:
+            raise Unauthorized("this API key is unknown or revoked")
+        return caller
+
+    async def session(self, token: str) -> Caller:
+        """Who signed in. Raises Unauthorized when the session, or the key that it was opened with, has ended."""
+        found = sessions.plausible(token) and await self._known_or(
+            store.live_session, sessions.digest(self._pepper, token)
+        )
+        if not found:
+            raise Unauthorized("this browser is not signed in, or not any more")
+        return found
+
+    async def sign_in(self, plaintext: str, lifetime: dt.timedelta) -> sessions.Opened:
+        """A new session of this key. Raises Unauthorized."""
+        caller = await self.authenticate(plaintext)
+        async with self._database.transaction() as tx:
+            return await sessions.open_session(tx, self._pepper, caller, lifetime)
+
+    async def sign_out(self, token: str) -> None:
+        """End the session, if it is one; this process knows at once."""
+        self._known.pop(sessions.digest(self._pepper, token), None)
+        async with self._database.transaction() as tx:
+            await sessions.close_session(tx, self._pepper, token)
+        self._known.pop(sessions.digest(self._pepper, token), None)
+
+    async def _known_or(self, look: Look, digest: bytes) -> Caller | None:
         until, caller = self._known.get(digest, (0.0, None))
         asked_at = clock.monotonic()
         if caller is not None and asked_at < until:
             return caller
         self._known.pop(digest, None)
-        caller = await authenticate(self._database, self._pepper, plaintext)
-        self._remember(digest, asked_at + self._remember_for, caller)
+        async with self._database.autocommit() as tx:
+            caller = await _used(tx, look, digest)
+        if caller is not None:
+            self._remember(digest, asked_at + self._remember_for, caller)
         return caller
 
     def _remember(self, digest: bytes, until: float, caller: Caller) -> None:
         if len(self._known) >= self._most:
             del self._known[next(iter(self._known))]
         self._known[digest] = (until, caller)
+
+
+async def _used(tx: Tx, look: Look, digest: bytes) -> Caller | None:
+    """Whom the digest stands for; the use of the key is written down once a minute."""
+    found = await look(tx, digest, LAST_USE_RESTS)
+    if found is None:
+        return None
+    if found.stale:
+        await store.touch(tx, found.caller.key_id)
+    return found.caller
 
 
 def _check(name: str) -> None:

@@ -123,13 +123,34 @@ async def live_key(tx: Tx, digest: bytes, rest: dt.timedelta) -> FoundKey | None
         (rest, digest),
     )
     row = await cursor.fetchone()
-    if row is None:
-        return None
-    account_id, key_id, role, max_priority, on_behalf, stale = row
-    caller = Caller(
-        AccountId(account_id), KeyId(key_id), Role(role), max_priority=max_priority, on_behalf=on_behalf
+    return _found(row) if row else None
+
+
+async def insert_session(tx: Tx, digest: bytes, key_id: KeyId, lifetime: dt.timedelta) -> None:
+    await tx.execute(
+        "INSERT INTO sessions (digest, key_id, expires_at) VALUES (%s, %s, now() + %s)", (digest, key_id, lifetime)
     )
-    return FoundKey(caller, stale=stale)
+
+
+async def live_session(tx: Tx, digest: bytes, rest: dt.timedelta) -> FoundKey | None:
+    """The key that the session was opened with, unless either has ended. Stale as in `live_key`."""
+    cursor = await tx.execute(
+        "SELECT k.account_id, k.id, k.role, k.max_priority, k.on_behalf,"
+        " coalesce(k.last_used_at < now() - %s, true)"
+        " FROM sessions s JOIN api_keys k ON k.id = s.key_id"
+        " WHERE s.digest = %s AND s.expires_at > now() AND k.revoked_at IS NULL",
+        (rest, digest),
+    )
+    row = await cursor.fetchone()
+    return _found(row) if row else None
+
+
+async def delete_session(tx: Tx, digest: bytes) -> None:
+    await tx.execute("DELETE FROM sessions WHERE digest = %s", (digest,))
+
+
+async def delete_expired_sessions(tx: Tx) -> int:
+    return (await tx.execute("DELETE FROM sessions WHERE expires_at < now()")).rowcount
 
 
 async def touch(tx: Tx, key_id: uuid.UUID) -> None:
@@ -139,6 +160,14 @@ async def touch(tx: Tx, key_id: uuid.UUID) -> None:
         " WHERE id = (SELECT id FROM api_keys WHERE id = %s FOR UPDATE SKIP LOCKED)",
         (key_id,),
     )
+
+
+def _found(row: tuple[Any, ...]) -> FoundKey:
+    account_id, key_id, role, max_priority, on_behalf, stale = row
+    caller = Caller(
+        AccountId(account_id), KeyId(key_id), Role(role), max_priority=max_priority, on_behalf=on_behalf
+    )
+    return FoundKey(caller, stale=stale)
 
 
 def _account(row: tuple[Any, ...]) -> Account:

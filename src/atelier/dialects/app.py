@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from atelier.dialects import dead_letters, files, health, jobs_v1, models, queue, servers
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.comfyui import api as native_api
+from atelier.dialects.doors import Doors
 from atelier.dialects.openapi import document
 from atelier.dialects.problems import ErrorEnvelope, envelope
 from atelier.dialects.services import Services
@@ -66,6 +67,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         redirect_slashes=False,
         middleware=[
             Middleware(RequestIds, headers=REQUEST_ID_HEADERS),
+            Middleware(Doors),
             *cors(
                 services.cors_origins,
                 exposed=(*REQUEST_ID_HEADERS, *comfy_v2_api.ANSWER_HEADERS),

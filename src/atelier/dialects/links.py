@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from atelier.accounts.model import Forbidden
 from atelier.assets.links import sign, verify
@@ -12,6 +12,7 @@ from atelier.kit import clock
 from atelier.kit.ids import AssetId
 
 STEP = 3600
+_HTTP = {"ws": "http", "wss": "https"}
 _HOST = re.compile(r"([A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?", re.ASCII)
 
 
@@ -44,7 +45,7 @@ class LinkSigner:
             raise Forbidden("This link is not valid or has expired; ask for the asset again to get a fresh one.")
 
 
-def base_url(request: Request, public_url: str | None) -> str:
+def base_url(request: HTTPConnection, public_url: str | None) -> str:
     """Where clients reach us: the configured public address, else the one that this request came to.
 
     Its Host is the asker's own word and comes back to the asker alone; what is no host at all is not repeated.
@@ -55,4 +56,5 @@ def base_url(request: Request, public_url: str | None) -> str:
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):
         host = ":".join(str(part) for part in scope.get("server") or ("localhost",))
-    return f"{scope['scheme']}://{host}{scope.get('root_path', '').rstrip('/')}"
+    scheme = _HTTP.get(scope["scheme"], scope["scheme"])
+    return f"{scheme}://{host}{scope.get('root_path', '').rstrip('/')}"

@@ -1,0 +1,91 @@
+"""Whoever comes in leaves its credentials at the door: nothing behind it routes, logs or answers with a secret."""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from atelier.dialects import paths
+from atelier.dialects.credentials import Credential, Means, take
+from atelier.kit.http.origins import foreign, host_of, is_loopback
+
+STATE = "credentials"
+"""Where in the scope's state the credentials of a request are."""
+
+
+class Doors:
+    """Pure ASGI, outermost but for request ids.
+
+    What a path says beyond its own meaning is taken off as well: the key of `/k/<key>/…`, and `/comfy` before a
+    native route, as the editor asks for it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        state = scope.get("state", {})
+        found = (*take(scope), *state.get(STATE, ()))
+        scope["state"] = {**state, STATE: found}
+        paths.come_in(scope)
+        by_path = any(one.means is Means.PATH for one in found)
+        await self._app(scope, receive, _untold(send) if by_path else send)
+
+
+class BoundListener:
+    """A listener on loopback whose every request is asked with one key, for clients that can send none.
+
+    No page of somebody else gets in: its address must be called by a loopback name (so that no foreign name that
+    resolves to it works), and what a browser says about the asking page must be our own.
+    """
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app = app
+        self._bound = Credential(Means.BOUND, key)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"}:
+            if not _from_here(scope):
+                await _turn_away(scope, send)
+                return
+            scope["state"] = {**scope.get("state", {}), STATE: (self._bound,)}
+        await self._app(scope, receive, send)
+
+
+def _untold(send: Send) -> Send:
+    """Neither the browser nor a cache tells others the address, as a key is in it."""
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            headers["Referrer-Policy"] = "no-referrer"
+            message["headers"] = headers.raw
+        await send(message)
+
+    return tell
+
+
+def _from_here(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    if not is_loopback(host_of(headers.get("host", ""))[0]):
+        return False
+    return not foreign(headers) or (_is_visit(scope, headers) and "origin" not in headers)
+
+
+def _is_visit(scope: Scope, headers: Headers) -> bool:
+    """Somebody followed a link to a page: nothing of the answer reaches the page that had the link."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] in {"GET", "HEAD"}
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+    )
+
+
+async def _turn_away(scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})  # before the handshake: a plain 403
+        return
+    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
