@@ -12,6 +12,7 @@ from atelier.dialects.links import LinkSigner
 from atelier.dialects.services import Services
 from atelier.fleet.view import FleetView
 from atelier.intake.service import Intake
+from atelier.jobs.relay import Relay
 from atelier.jobs.service import QueueBounds
 from atelier.kit.database import Database
 from atelier.kit.wakeups import Wakeups
@@ -26,6 +27,7 @@ def services(database: Database, tmp_path: Path) -> Services:
     return Services(
         database=database,
         wakeups=wakeups,
+        relay=Relay(database, wakeups),
         storage=open_storage(str(tmp_path / "files")),
         intake=Intake(database, FleetView(database, wakeups), wakeups, QueueBounds(50, 10), 3600.0, 7200.0),
         authenticator=Authenticator(database, PEPPER),

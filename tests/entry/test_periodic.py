@@ -10,6 +10,7 @@ from atelier.entry.settings import load
 from atelier.entry.state import secrets_of
 from atelier.fleet.view import FleetView
 from atelier.jobs.model import JobState
+from atelier.jobs.relay import Relay
 from atelier.kit.database import Database
 from atelier.kit.wakeups import Wakeups
 from support.yard import Yard, make_yard
@@ -24,7 +25,8 @@ async def yard(database: Database) -> Yard:
 def ground(database: Database, tmp_path: Path) -> Foundation:
     settings, wakeups = load(state_dir=tmp_path), Wakeups(database)
     secrets, storage = secrets_of(settings), storage_of(settings)
-    return Foundation(settings, database, secrets, storage, wakeups, FleetView(database, wakeups))
+    view, relay = FleetView(database, wakeups), Relay(database, wakeups)
+    return Foundation(settings, database, secrets, storage, wakeups, view, relay)
 
 
 async def test_a_job_that_waited_too_long_is_told_what_for(ground: Foundation, yard: Yard) -> None:

@@ -24,6 +24,7 @@ from atelier.fleet.view import FleetView
 from atelier.intake.service import Intake, Order
 from atelier.jobs import service as jobs
 from atelier.jobs.model import Job
+from atelier.jobs.relay import Relay
 from atelier.kit.background import Background, background
 from atelier.kit.database import Database
 from atelier.kit.ids import AccountId, DispatcherId, JobId, KeyId, new_uuid
@@ -88,6 +89,7 @@ class Ground:
     caller: Caller
     http: aiohttp.ClientSession
     tasks: Background
+    relay: Relay
 
     async def add_server(self, url: str, server_id: str, headers: Mapping[str, str] | None = None) -> None:
         async with self.database.transaction() as tx:
@@ -135,6 +137,7 @@ class Ground:
                 database=self.database,
                 storage=self.storage,
                 wakeups=self.wakeups,
+                relay=self.relay,
                 http=self.http,
                 telemetry=Telemetry(self.database, self.wakeups),
                 pace=Pace(self.database),
@@ -154,7 +157,9 @@ async def ground_on(database: Database, folder: Path) -> AsyncGenerator[Ground]:
         tasks.start(wakeups.run())
         tasks.start(view.run())
         caller = Caller(AccountId(account.id), KeyId(new_uuid()), Role.MEMBER, max_priority=10)
-        yield Ground(database, wakeups, LocalFolder(folder), intake, view, caller, http, tasks)
+        relay = Relay(database, wakeups)
+        tasks.start(relay.run())
+        yield Ground(database, wakeups, LocalFolder(folder), intake, view, caller, http, tasks, relay)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from atelier.dialects.links import LinkSigner
 from atelier.intake.service import Intake
 from atelier.jobs.outlook import Outlook
 from atelier.jobs.queue import QueueFigures
+from atelier.jobs.relay import Relay
 from atelier.kit.database import Database
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
@@ -38,6 +39,7 @@ class Services:
 
     database: Database
     wakeups: Wakeups
+    relay: Relay
     storage: Storage
     intake: Intake
     authenticator: Authenticator

@@ -10,6 +10,7 @@ from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.pace import Pace
 from atelier.dispatch.telemetry import Telemetry
 from atelier.fleet.view import FleetView
+from atelier.jobs.relay import Relay
 from atelier.kit.database import Database
 from atelier.kit.ids import DispatcherId
 from atelier.kit.wakeups import Wakeups
@@ -23,6 +24,7 @@ class Context:
     database: Database
     storage: Storage
     wakeups: Wakeups
+    relay: Relay
     http: aiohttp.ClientSession
     telemetry: Telemetry
     pace: Pace

@@ -27,6 +27,7 @@ from atelier.fleet.model import Origin, Server
 from atelier.fleet.view import FleetView
 from atelier.intake.service import Intake
 from atelier.jobs.outlook import Outlook
+from atelier.jobs.relay import Relay
 from atelier.jobs.service import QueueBounds
 from atelier.kit.background import background
 from atelier.kit.database import Database
@@ -49,18 +50,21 @@ class Foundation:
     storage: Storage
     wakeups: Wakeups
     fleet: FleetView
+    relay: Relay
 
 
 @contextlib.asynccontextmanager
 async def foundation(settings: Settings, database: Database, secrets: Secrets) -> AsyncGenerator[Foundation]:
-    """The wake-ups and the view of the fleet run for as long as the context is open."""
+    """The wake-ups, the relay and the view of the fleet run for as long as the context is open."""
     wakeups = Wakeups(database)
     view = FleetView(database, wakeups)
     await view.refresh()
-    ground = Foundation(settings, database, secrets, storage_of(settings), wakeups, view)
+    relay = Relay(database, wakeups)
+    ground = Foundation(settings, database, secrets, storage_of(settings), wakeups, view, relay)
     async with background() as tasks:
         tasks.start(wakeups.run())
         tasks.start(view.run())
+        tasks.start(relay.run())
         yield ground
 
 
@@ -144,6 +148,7 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
     services = Services(
         database=ground.database,
         wakeups=ground.wakeups,
+        relay=ground.relay,
         authenticator=Authenticator(ground.database, ground.secrets.pepper),
         links=LinkSigner(ground.secrets.links, int(settings.link_ttl)),
         storage=ground.storage,
@@ -211,6 +216,7 @@ async def dispatch(ground: Foundation, *, ending: Collection[ServerId] = ()) -> 
             database=ground.database,
             storage=ground.storage,
             wakeups=ground.wakeups,
+            relay=ground.relay,
             http=http,
             telemetry=Telemetry(ground.database, ground.wakeups),
             pace=Pace(ground.database),
