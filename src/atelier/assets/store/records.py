@@ -15,13 +15,13 @@ from atelier.kit.ids import AccountId, AssetId, JobId
 PIN = dt.timedelta(hours=1)
 """How long bytes stay that were announced, or that somebody was told are known."""
 
-_ASSET = """
+SELECT_ASSET = """
 SELECT a.id, a.account_id, a.hash, b.generation, b.size, b.content_type, a.content_type, a.file_path, a.tags,
        a.created_at, a.expires_at, a.job_id
 FROM assets a JOIN blobs b ON b.hash = a.hash
 """
 
-_ALIVE = "(a.expires_at IS NULL OR a.expires_at > now())"
+ALIVE = "(a.expires_at IS NULL OR a.expires_at > now())"
 
 # Its commit does not wait for the disk: the log is written in order, so whatever commit names the blob later makes
 # this one durable too; and bytes whose announcement was lost with the server are named by nothing.
@@ -115,33 +115,33 @@ async def insert(tx: Tx, draft: Draft, digest: Digest) -> bool:
 
 async def asset(tx: Tx, account_id: AccountId, asset_id: AssetId) -> Asset | None:
     rows = await tx.execute(
-        _ASSET + f"WHERE a.id = %s AND (a.account_id = %s) IS TRUE AND {_ALIVE}", (asset_id, account_id)
+        SELECT_ASSET + f"WHERE a.id = %s AND (a.account_id = %s) IS TRUE AND {ALIVE}", (asset_id, account_id)
     )
     row = await rows.fetchone()
-    return _asset(row) if row else None
+    return as_asset(row) if row else None
 
 
 async def linked(tx: Tx, asset_id: AssetId) -> Asset | None:
     """Without its account: only for who holds a signed link to it."""
-    rows = await tx.execute(_ASSET + f"WHERE a.id = %s AND {_ALIVE}", (asset_id,))
+    rows = await tx.execute(SELECT_ASSET + f"WHERE a.id = %s AND {ALIVE}", (asset_id,))
     row = await rows.fetchone()
-    return _asset(row) if row else None
+    return as_asset(row) if row else None
 
 
 async def named(tx: Tx, account_id: AccountId, ids: Collection[AssetId]) -> dict[AssetId, Asset]:
     """Those of `ids` that the account has, locked against deletion until the transaction ends."""
     rows = await tx.execute(
-        _ASSET
-        + f"WHERE a.id = ANY(%s) AND (a.account_id = %s) IS TRUE AND {_ALIVE} ORDER BY a.id FOR KEY SHARE OF a",
+        SELECT_ASSET
+        + f"WHERE a.id = ANY(%s) AND (a.account_id = %s) IS TRUE AND {ALIVE} ORDER BY a.id FOR KEY SHARE OF a",
         (sorted(ids), account_id),
     )
-    return _by_id([_asset(row) for row in await rows.fetchall()])
+    return _by_id([as_asset(row) for row in await rows.fetchall()])
 
 
 async def inputs(tx: Tx, job_id: JobId) -> dict[AssetId, Asset]:
     """What a job reads, also where it has expired since the submit."""
-    rows = await tx.execute(_ASSET + "JOIN job_inputs i ON i.asset_id = a.id WHERE i.job_id = %s", (job_id,))
-    return _by_id([_asset(row) for row in await rows.fetchall()])
+    rows = await tx.execute(SELECT_ASSET + "JOIN job_inputs i ON i.asset_id = a.id WHERE i.job_id = %s", (job_id,))
+    return _by_id([as_asset(row) for row in await rows.fetchall()])
 
 
 async def known(tx: Tx, account_id: AccountId, digest: Digest) -> bool:
@@ -198,7 +198,7 @@ def _by_id(assets: list[Asset]) -> dict[AssetId, Asset]:
     return {asset.id: asset for asset in assets}
 
 
-def _asset(row: tuple[Any, ...]) -> Asset:
+def as_asset(row: tuple[Any, ...]) -> Asset:
     generation: uuid.UUID = row[3]
     return Asset(
         id=AssetId(row[0]),

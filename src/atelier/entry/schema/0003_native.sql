@@ -40,13 +40,14 @@ CREATE TABLE native_history_clearings (
 -- The folder that a node wrote a file into, as its graph asked for it.
 ALTER TABLE outputs ADD COLUMN subfolder text NOT NULL DEFAULT '';
 
--- Files that were uploaded under a name, in an account's own input, temp and output folders.
+-- Files that were uploaded under a name, in an account's own input, temp and output folders. Each has an asset of
+-- its own, and goes with it.
 CREATE TABLE named_files (
     account_id  uuid NOT NULL,
     folder      text NOT NULL CHECK (folder IN ('input', 'temp', 'output')),
     subfolder   text NOT NULL,
     name        text NOT NULL,
-    asset_id    uuid NOT NULL,
+    asset_id    uuid NOT NULL REFERENCES assets ON DELETE CASCADE,
     created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (account_id, folder, subfolder, name)
 );
