@@ -1,6 +1,6 @@
 """The served application: every dialect on one port, with one border for ids, errors and origins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -11,14 +11,17 @@ from starlette.routing import BaseRoute
 from atelier.dialects import dead_letters, files, health, jobs_v1, models, queue, servers
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.comfyui import api as native_api
+from atelier.dialects.comfyui.envelope import native_envelope
+from atelier.dialects.comfyui.transport import NativeTransport
 from atelier.dialects.doors import Doors
 from atelier.dialects.openapi import document
+from atelier.dialects.paths import Dialect, dialect_of
 from atelier.dialects.problems import ErrorEnvelope, envelope
 from atelier.dialects.services import Services
 from atelier.kit.http.cors import cors
 from atelier.kit.http.errors import ErrorBoundary, handle_refusals
 from atelier.kit.http.heads import Heads
-from atelier.kit.http.problems import Envelopes
+from atelier.kit.http.problems import Envelope, Envelopes
 from atelier.kit.http.request_ids import RequestIds
 
 REQUEST_ID_HEADERS = ("X-Request-Id", "X-Comfy-Request-Id")
@@ -43,6 +46,14 @@ ROUTERS = (
 )
 
 
+ENVELOPES: Mapping[Dialect, Envelope] = {
+    Dialect.OURS: envelope,
+    Dialect.COMFY_V2: envelope,
+    Dialect.NATIVE: native_envelope,
+    Dialect.PAGES: envelope,
+}
+
+
 class Application(FastAPI):
     """FastAPI with a document that is true."""
 
@@ -57,7 +68,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
 
     Raises SetupFailed for an origin that is none.
     """
-    envelopes = Envelopes(envelope)
+    envelopes = Envelopes(lambda path: ENVELOPES[dialect_of(path)])
     app = Application(
         title="Atelier",
         version=version("atelier"),
@@ -73,6 +84,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
                 exposed=(*REQUEST_ID_HEADERS, *comfy_v2_api.ANSWER_HEADERS),
                 allowed=comfy_v2_api.REQUEST_HEADERS,
             ),
+            Middleware(NativeTransport, listed=services.cors_origins),
             Middleware(ErrorBoundary, envelopes=envelopes),
             Middleware(Heads),
         ],
@@ -83,4 +95,5 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
     app.router.routes.extend((*comfy_v2_api.ROUTES, *(route for router in ROUTERS for route in router.routes)))
     app.router.routes.extend(native_api.ROUTES)
     app.router.routes.extend(pages)
+    app.router.default = native_api.beyond
     return app

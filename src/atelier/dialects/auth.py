@@ -2,7 +2,8 @@
 
 The key of a request is the one that it says itself: in a header, before its path, or in the query of a socket. Two
 different keys are refused. Where it says none, a bound listener's key stands for it, and then a signed-in
-browser's session. What cannot be a key of ours is somebody else's credential, and counts only where there is no other.
+browser's session. What cannot be a key of ours is somebody else's credential: it counts only where there is no
+other.
 """
 
 from collections.abc import Sequence

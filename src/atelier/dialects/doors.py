@@ -1,11 +1,13 @@
 """Whoever comes in leaves its credentials at the door: nothing behind it routes, logs or answers with a secret."""
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from atelier.dialects import paths
 from atelier.dialects.credentials import Credential, Means, take
-from atelier.kit.http.origins import foreign, host_of, is_loopback
+from atelier.kit.http.origins import foreign, host_of, is_loopback, visits
 
 STATE = "credentials"
 """Where in the scope's state the credentials of a request are."""
@@ -47,7 +49,8 @@ class BoundListener:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
             if not _from_here(scope):
-                await _turn_away(scope, send)
+                refused = Response(status_code=403) if scope["type"] == "http" else WebSocketClose(1008)
+                await refused(scope, receive, send)
                 return
             scope["state"] = {**scope.get("state", {}), STATE: (self._bound,)}
         await self._app(scope, receive, send)
@@ -70,22 +73,4 @@ def _from_here(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     if not is_loopback(host_of(headers.get("host", ""))[0]):
         return False
-    return not foreign(headers) or (_is_visit(scope, headers) and "origin" not in headers)
-
-
-def _is_visit(scope: Scope, headers: Headers) -> bool:
-    """Somebody followed a link to a page: nothing of the answer reaches the page that had the link."""
-    return (
-        scope["type"] == "http"
-        and scope["method"] in {"GET", "HEAD"}
-        and headers.get("sec-fetch-mode") == "navigate"
-        and headers.get("sec-fetch-dest") == "document"
-    )
-
-
-async def _turn_away(scope: Scope, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": ""})  # before the handshake: a plain 403
-        return
-    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
+    return not foreign(headers) or visits(scope["type"], scope.get("method", ""), headers)

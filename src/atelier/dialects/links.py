@@ -57,4 +57,4 @@ def base_url(request: HTTPConnection, public_url: str | None) -> str:
     if not _HOST.fullmatch(host):
         host = ":".join(str(part) for part in scope.get("server") or ("localhost",))
     scheme = _HTTP.get(scope["scheme"], scope["scheme"])
-    return f"{scheme}://{host}{scope.get('root_path', '').rstrip('/')}"
+    return f"{scheme}://{host}{scope.get('app_root_path', scope.get('root_path', '')).rstrip('/')}"

@@ -48,6 +48,17 @@ def foreign(headers: Mapping[str, str], public_url: str | None = None) -> bool:
     return site != "same-origin" and origin is not None and not same_origin(headers, public_url)
 
 
+def visits(kind: str, method: str, headers: Mapping[str, str]) -> bool:
+    """Whether somebody followed a link to a page: nothing of the answer reaches the page that had the link."""
+    return (
+        kind == "http"
+        and method in {"GET", "HEAD"}
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+        and "origin" not in headers
+    )
+
+
 def differs_on_loopback(headers: Mapping[str, str]) -> bool:
     """ComfyUI's own guard: a page of another host or port asks a server that it calls by a loopback name.
 

@@ -1,6 +1,6 @@
 """Whatever goes wrong leaves as one problem: a status from one table, a code, a sentence, and no internals."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -44,17 +44,13 @@ Envelope = Callable[[Problem], Response]
 
 
 class Envelopes:
-    """The envelope of every path: that of the dialect whose prefix it bears, else the default one."""
+    """The envelope of every path, known or not: `of` says whose it is."""
 
-    def __init__(self, default: Envelope, by_prefix: Sequence[tuple[str, Envelope]] = ()) -> None:
-        self._default = default
-        self._by_prefix = tuple(by_prefix)
+    def __init__(self, of: Callable[[str], Envelope]) -> None:
+        self._of = of
 
     def answer(self, path: str, problem: Problem) -> Response:
-        for prefix, envelope in self._by_prefix:
-            if path == prefix or path.startswith(f"{prefix}/"):
-                return envelope(problem)
-        return self._default(problem)
+        return self._of(path)(problem)
 
 
 def from_refusal(refusal: Refusal) -> Problem:
