@@ -8,7 +8,7 @@ import pytest
 
 from atelier.jobs import service
 from atelier.jobs.model import IdempotencyKey, Job, JobState
-from atelier.jobs.service import IdempotencyKeyReused, QueueBounds, QueueFull
+from atelier.jobs.service import DuplicatePrompt, IdempotencyKeyReused, QueueBounds, QueueFull
 from atelier.jobs.store import sweep
 from atelier.kit.database import Database
 from atelier.kit.errors import Kind
@@ -185,7 +185,7 @@ async def test_a_native_prompt_id_is_given_once_per_account(yard: Yard) -> None:
     await yard.submit(native_prompt_id=prompt_id)
 
     await yard.submit(native_prompt_id=prompt_id, account_id=AccountId(new_uuid()))
-    with pytest.raises(psycopg.errors.UniqueViolation):
+    with pytest.raises(DuplicatePrompt):
         await yard.submit(native_prompt_id=prompt_id, idempotency=KEY)
 
     assert await yard.value("SELECT count(*) FROM idempotency_keys") == 0

@@ -37,6 +37,13 @@ class IdempotencyKeyReused(Refusal):
     code = "idempotency_key_reuse"
 
 
+class DuplicatePrompt(Refusal):
+    """The account has a job of this prompt id already."""
+
+    kind = Kind.CONFLICT
+    code = "duplicate_prompt_id"
+
+
 class QueueFull(Refusal):
     """As many jobs wait as may; the answer says whose bound it is."""
 
@@ -53,8 +60,11 @@ class InvalidCursor(Refusal):
 
 
 async def submit(tx: Tx, job: NewJob) -> Job:
-    """Accept a job: one statement. Raises IdempotencyKeyReused, and then nothing was written."""
-    accepted = await submits.submit(tx, job)
+    """Accept a job: one statement. Raises IdempotencyKeyReused, DuplicatePrompt, and then nothing was written."""
+    try:
+        accepted = await submits.submit(tx, job)
+    except submits.PromptIdTaken:
+        raise DuplicatePrompt(f"There is a prompt {job.native_prompt_id} already; give each its own id.") from None
     if accepted is None:
         raise IdempotencyKeyReused("This Idempotency-Key was used before; send a new one for a new job.")
     return accepted

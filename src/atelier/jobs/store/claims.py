@@ -5,14 +5,23 @@ All leases are locked before the first job: to count them, `held` must be read t
 order everywhere, and nobody who holds one waits for anything else.
 """
 
+import dataclasses
 import uuid
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from atelier.jobs.model import Claim, Limits, Wish
+from atelier.jobs.model import Claim, Limits, Prompt, Told, Wish
 from atelier.kit.database import Tx
 from atelier.kit.ids import DispatcherId, JobId, ServerId
 
-_CLAIM = """
+# LIMIT 1 where at most one row can be: without it a plan may read all prompts to join them.
+_PROMPT = """
+LEFT JOIN LATERAL (
+    SELECT client_id, extra_data, outputs, shown FROM native_prompts WHERE job_id = {job} LIMIT 1
+) p ON true
+"""
+
+_CLAIM = f"""
 WITH wish AS (
     SELECT * FROM unnest(%(jobs)s::uuid[], %(numbers)s::int[], %(prompts)s::uuid[], %(servers)s::text[],
                          %(fences)s::bigint[], %(costs)s::float8[], %(bases)s::float8[])
@@ -30,7 +39,8 @@ WITH wish AS (
     UPDATE jobs j SET state = 'claimed', attempt = w.number
     FROM wish w, picked p WHERE j.id = p.id AND w.job_id = j.id
     RETURNING j.id, j.account_id, w.number, w.prompt_id, w.server_id, w.fence, j.graph_digest, j.shape, j.lane,
-              j.priority, j.secrets, j.requirement_id, j.end_user, j.run_timeout, w.cost, w.base
+              j.priority, j.secrets, j.requirement_id, j.end_user, j.run_timeout, w.cost, w.base,
+              j.native_prompt_id, j.position, j.started_at IS NOT NULL AS began
 ), made AS (
     INSERT INTO attempts (job_id, number, prompt_id, server_id, fence)
     SELECT id, number, prompt_id, server_id, fence FROM taken
@@ -44,9 +54,10 @@ WITH wish AS (
                        + (excluded.virtual_time - excluded.started)
 )
 SELECT t.id, t.account_id, t.number, t.prompt_id, t.server_id, t.fence, g.body, t.shape, t.lane, t.priority,
-       t.secrets, t.requirement_id, false, 'claimed', t.end_user, t.run_timeout
-FROM taken t JOIN graphs g ON g.digest = t.graph_digest
-"""
+       t.secrets, t.requirement_id, false, 'claimed', t.end_user, t.run_timeout, 0,
+       coalesce(t.native_prompt_id, t.id)::text, t.position, t.began, p.*
+FROM taken t JOIN graphs g ON g.digest = t.graph_digest {_PROMPT.format(job="t.id")}
+"""  # noqa: S608 - fixed columns
 
 # One lock for the whole fleet where its limit is in force, one per party that has one; in one order everywhere.
 _LOCK_LIMITS = """
@@ -78,14 +89,17 @@ LIMIT CASE WHEN %(in_all)s > 0
            THEN greatest(%(in_all)s - (SELECT coalesce(sum(jobs), 0) FROM on_servers), 0) END
 """
 
-_LIVE = """
+_LIVE = f"""
 SELECT j.id, j.account_id, a.number, a.prompt_id, a.server_id, a.fence, g.body, j.shape, j.lane, j.priority,
        j.secrets, j.requirement_id, j.state = 'canceling', a.state, j.end_user, j.run_timeout,
-       coalesce(extract(epoch FROM clock_timestamp() - a.started_at), 0)::float8
+       coalesce(extract(epoch FROM clock_timestamp() - a.started_at), 0)::float8,
+       coalesce(j.native_prompt_id, j.id)::text, j.position,
+       j.started_at IS NOT NULL AND (a.started_at IS NULL OR j.started_at < a.started_at), p.*
 FROM attempts a JOIN jobs j ON j.id = a.job_id JOIN graphs g ON g.digest = j.graph_digest
+{_PROMPT.format(job="j.id")}
 WHERE a.server_id = %s AND a.fence = %s AND a.state <> 'ended'
 ORDER BY a.claimed_at
-"""
+"""  # noqa: S608 - fixed columns
 
 _FORGET_SHARES = """
 DELETE FROM shares s WHERE updated_at < now() - interval '30 days'
@@ -113,7 +127,7 @@ async def claim(tx: Tx, dispatcher: DispatcherId, wishes: Sequence[Wish]) -> lis
             "bases": [wish.base for wish in wishes],
         },
     )
-    return [Claim(*row) for row in await rows.fetchall()]
+    return [_claim(row) for row in await rows.fetchall()]
 
 
 async def claim_within(tx: Tx, dispatcher: DispatcherId, wishes: Sequence[Wish], limits: Limits) -> list[Claim]:
@@ -132,7 +146,7 @@ async def claim_within(tx: Tx, dispatcher: DispatcherId, wishes: Sequence[Wish],
 async def live(tx: Tx, server_id: ServerId, fence: int) -> list[Claim]:
     """The attempts that live on this server under this fence, oldest first."""
     rows = await tx.execute(_LIVE, (server_id, fence))
-    return [Claim(*row) for row in await rows.fetchall()]
+    return [_claim(row) for row in await rows.fetchall()]
 
 
 async def dead_prompts(tx: Tx, prompt_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -159,3 +173,12 @@ async def lately(tx: Tx, server_id: ServerId) -> list[float]:
     """How many seconds ago each job of the last minute was claimed for this server, newest first."""
     rows = await tx.execute(_LATELY, (server_id,))
     return [row[0] for row in await rows.fetchall()]
+
+
+def _claim(row: tuple[Any, ...]) -> Claim:
+    prompt_id, position, began, client_id, extra_data, outputs, shown = row[17:]
+    claim = Claim(*row[:17])
+    if extra_data is None:
+        return claim
+    prompt = Prompt(client_id, extra_data, tuple(outputs), shown)
+    return dataclasses.replace(claim, told=Told(prompt_id, position, prompt, began))

@@ -22,25 +22,34 @@ from atelier.kit.ids import AccountId, AssetId, JobId
 
 # `(account_id = …) IS TRUE` beside an id: the owner is part of the question and never the way to the answer. A
 # plan that was made while the table was empty would else go through all jobs of the account.
-_JOB = """
-SELECT j.id, j.account_id, j.state, j.priority, j.position, j.metadata, j.created_at, j.started_at, j.finished_at,
+COLUMNS = """
+       j.id, j.account_id, j.state, j.priority, j.position, j.metadata, j.created_at, j.started_at, j.finished_at,
        j.keep_until, j.tries, j.event_seq, j.error, j.wished_priority, j.end_user, j.retry_of,
        CASE WHEN j.state = 'succeeded' THEN (
            SELECT jsonb_agg(jsonb_build_object('id', o.asset_id, 'node_id', o.node_id, 'name', o.name,
                   'kind', o.kind, 'content_type', a.content_type, 'size', b.size, 'hash', encode(a.hash, 'hex'),
-                  'temporary', o.temporary) ORDER BY o.ordinal)
+                  'temporary', o.temporary, 'subfolder', o.subfolder) ORDER BY o.ordinal)
            FROM outputs o JOIN assets a ON a.id = o.asset_id JOIN blobs b ON b.hash = a.hash
            WHERE o.job_id = j.id) END,
        CASE WHEN j.state IN ('running', 'canceling') THEN
            (SELECT p.body FROM job_progress p WHERE p.job_id = j.id) END
-FROM jobs j
 """
+"""What `job_of` takes, of `jobs j`."""
+
+_JOB = f"SELECT {COLUMNS} FROM jobs j "  # noqa: S608 - fixed columns
 
 
 async def job(tx: Tx, account_id: AccountId, job_id: JobId) -> Job | None:
     rows = await tx.execute(_JOB + "WHERE j.id = %s AND (j.account_id = %s) IS TRUE", (job_id, account_id))
     row = await rows.fetchone()
-    return _job(row) if row else None
+    return job_of(row) if row else None
+
+
+async def at_position(tx: Tx, account_id: AccountId, position: int) -> Job | None:
+    """The account's job of this position, which no other job has."""
+    rows = await tx.execute(_JOB + "WHERE j.account_id = %s AND j.position = %s", (account_id, position))
+    row = await rows.fetchone()
+    return job_of(row) if row else None
 
 
 async def page(
@@ -67,7 +76,7 @@ async def page(
             "limit": limit,
         },
     )
-    return [_job(row) for row in await rows.fetchall()]
+    return [job_of(row) for row in await rows.fetchall()]
 
 
 async def graph_text(tx: Tx, account_id: AccountId, job_id: JobId) -> str | None:
@@ -103,14 +112,6 @@ async def preview_after(tx: Tx, job_id: JobId, seq: int) -> Preview | None:
     return Preview(*row) if row else None
 
 
-async def waiting_order(tx: Tx, limit: int) -> list[uuid.UUID]:
-    """The ids of the first `limit` waiting jobs, in the order of class, then age."""
-    rows = await tx.execute(
-        "SELECT id FROM jobs WHERE state = 'queued' ORDER BY priority DESC, position LIMIT %s", (limit,)
-    )
-    return [row[0] for row in await rows.fetchall()]
-
-
 async def waiting_by_account(tx: Tx) -> dict[AccountId, int]:
     """How many jobs of each account wait for a server."""
     rows = await tx.execute("SELECT account_id, count(*) FROM jobs WHERE state = 'queued' GROUP BY account_id")
@@ -126,7 +127,8 @@ async def counts(tx: Tx) -> dict[str, int]:
     return dict(await rows.fetchall())
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def job_of(row: Sequence[Any]) -> Job:
+    """The job that a row of `COLUMNS` is."""
     return Job(
         id=JobId(row[0]),
         account_id=AccountId(row[1]),
@@ -164,4 +166,5 @@ def output_from_json(item: Mapping[str, Any]) -> Output:
         size=item["size"],
         hash=item["hash"],
         temporary=item["temporary"],
+        subfolder=item.get("subfolder", ""),
     )

@@ -2,18 +2,19 @@
 
 from typing import Any
 
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from atelier.jobs.model import Job, JobState, NewJob
+from atelier.jobs.model import Job, JobState, NewJob, Prompt
 from atelier.kit.database import Tx
 
 # A graph that is marked for deletion is named again: that takes the mark away or, where the deletion was first,
 # puts the graph back (atelier.jobs.store.unnamed). One without a mark is only looked at, its row is not locked.
-_SUBMIT = """
-WITH key AS (
+_STATEMENT = """
+WITH {before}key AS (
     INSERT INTO idempotency_keys (account_id, end_user, dialect, key, body_hash, job_id)
     SELECT %(account)s, %(end_user)s, %(dialect)s, %(key)s::text, %(body_hash)s, %(id)s
-    WHERE %(key)s::text IS NOT NULL
+    WHERE %(key)s::text IS NOT NULL{and_free}
     ON CONFLICT (account_id, end_user, dialect, key) DO UPDATE
         SET body_hash = excluded.body_hash, job_id = excluded.job_id, created_at = now()
         WHERE idempotency_keys.created_at < now() - interval '24 hours'
@@ -21,67 +22,128 @@ WITH key AS (
 ), graph AS (
     INSERT INTO graphs (digest, body) SELECT %(graph_digest)s, %(graph)s
     WHERE NOT EXISTS (SELECT 1 FROM graphs WHERE digest = %(graph_digest)s AND marked_at IS NULL)
-      AND (%(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key))
+      AND (%(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key)){and_free}
     ON CONFLICT (digest) DO UPDATE SET marked_at = NULL WHERE graphs.marked_at IS NOT NULL
 ), job AS (
     INSERT INTO jobs (id, account_id, end_user, dialect, native_prompt_id, priority, graph_digest, requirement_id,
                       lane, shape, metadata, secrets, wished_priority, run_timeout, retry_of, wait_until,
-                      keep_until, event_seq)
+                      keep_until, event_seq{columns}
     SELECT %(id)s, %(account)s, %(end_user)s, %(dialect)s, %(native)s, %(priority)s, %(graph_digest)s,
            %(requirement)s, %(lane)s, %(shape)s, %(metadata)s, %(secrets)s, %(wished)s, %(run_timeout)s,
            %(retry_of)s, now() + make_interval(secs => %(queue_ttl)s),
-           now() + make_interval(secs => %(retention)s), 1
-    WHERE %(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key)
+           now() + make_interval(secs => %(retention)s), 1{values}
+    WHERE (%(key)s::text IS NULL OR EXISTS (SELECT 1 FROM key)){and_free}
     RETURNING id, created_at, keep_until, position
 ), hold AS (
     INSERT INTO holds (job_id, account_id, amount) SELECT id, %(account)s, %(price)s FROM job
 ), event AS (
     INSERT INTO job_events (job_day, job_id, seq, kind, data)
-    SELECT (created_at AT TIME ZONE 'UTC')::date, id, 1, 'status', '{"state": "queued"}' FROM job
+    SELECT (created_at AT TIME ZONE 'UTC')::date, id, 1, 'status', '{{"state": "queued"}}' FROM job
 ), inputs AS (
     INSERT INTO job_inputs (job_id, asset_id)
     SELECT job.id, asset FROM job, unnest(%(inputs)s::uuid[]) AS asset
-)
-SELECT created_at, keep_until, position FROM job
+){behind}
 """
+
+_SUBMIT = _STATEMENT.format(
+    before="",
+    and_free="",
+    columns=")",
+    values="",
+    behind=" SELECT created_at, keep_until, position, false FROM job",
+)
+
+# Of a prompt that has its id already nothing is written, not even its idempotency key.
+_SUBMIT_PROMPT = _STATEMENT.format(
+    before="""taken AS MATERIALIZED (
+    SELECT 1 FROM jobs WHERE account_id = %(account)s AND native_prompt_id = %(native)s::uuid
+    UNION ALL
+    SELECT 1 FROM jobs WHERE id = %(native)s::uuid AND (account_id = %(account)s) IS TRUE
+), """,
+    and_free=" AND NOT EXISTS (SELECT 1 FROM taken)",
+    columns=", position, number) OVERRIDING SYSTEM VALUE",
+    values=", place, CASE WHEN %(front)s AND %(number)s::float8 IS NULL THEN -place ELSE %(number)s::float8 END\n"
+    "    FROM (SELECT nextval('jobs_position_seq') AS place) AS own",
+    behind=""", prompt AS (
+    INSERT INTO native_prompts (job_id, client_id, extra_data, outputs, shown)
+    SELECT id, %(client_id)s, %(extra_data)s, %(outputs)s, %(shown)s FROM job WHERE %(is_prompt)s
+)
+SELECT created_at, keep_until, position, false FROM job
+UNION ALL SELECT NULL, NULL, NULL, true FROM taken LIMIT 1
+""",
+)
+
+
+_ONE_PROMPT = "jobs_account_id_native_prompt_id_key"
+
+
+class PromptIdTaken(Exception):  # noqa: N818 - the service says in words what it means
+    """The account has a job of this prompt id; nothing was written."""
 
 
 async def submit(tx: Tx, job: NewJob) -> Job | None:
-    """Write the job. None, and nothing written, when its idempotency key is taken."""
-    key = job.idempotency
-    rows = await tx.execute(
-        _SUBMIT,
-        {
-            "id": job.id,
-            "account": job.account_id,
-            "end_user": job.end_user,
-            "dialect": job.dialect,
-            "key": key.key if key else None,
-            "body_hash": key.body_hash if key else b"",
-            "native": job.native_prompt_id,
-            "priority": job.priority,
-            "graph": job.graph_text,
-            "graph_digest": job.graph_digest,
-            "requirement": job.requirement_id,
-            "lane": job.lane,
-            "shape": job.shape,
-            "metadata": Jsonb(dict(job.metadata)),
-            "secrets": Jsonb(dict(job.secrets)) if job.secrets else None,
-            "wished": job.wished_priority,
-            "run_timeout": job.run_timeout,
-            "retry_of": job.retry_of,
-            "queue_ttl": job.queue_ttl,
-            "retention": job.retention,
-            "price": job.price,
-            "inputs": list(job.inputs),
-        },
-    )
-    row = await rows.fetchone()
+    """Write the job. None, and nothing written, when its idempotency key is taken. Raises PromptIdTaken."""
+    if not _is_native(job):
+        row = await (await tx.execute(_SUBMIT, _values(job))).fetchone()
+        return _accepted(job, row) if row else None
+    try:
+        row = await (await tx.execute(_SUBMIT_PROMPT, _values(job) | _prompt_values(job))).fetchone()
+    except UniqueViolation as clash:  # it was given the same moment; the whole statement is undone
+        if clash.diag.constraint_name == _ONE_PROMPT:
+            raise PromptIdTaken from clash
+        raise
+    if row is not None and row[-1]:
+        raise PromptIdTaken
     return _accepted(job, row) if row else None
 
 
+def _is_native(job: NewJob) -> bool:
+    return job.prompt is not None or job.front or job.number is not None or job.native_prompt_id is not None
+
+
+def _values(job: NewJob) -> dict[str, Any]:
+    key = job.idempotency
+    return {
+        "id": job.id,
+        "account": job.account_id,
+        "end_user": job.end_user,
+        "dialect": job.dialect,
+        "key": key.key if key else None,
+        "body_hash": key.body_hash if key else b"",
+        "native": job.native_prompt_id,
+        "priority": job.priority,
+        "graph": job.graph_text,
+        "graph_digest": job.graph_digest,
+        "requirement": job.requirement_id,
+        "lane": job.lane,
+        "shape": job.shape,
+        "metadata": Jsonb(dict(job.metadata)),
+        "secrets": Jsonb(dict(job.secrets)) if job.secrets else None,
+        "wished": job.wished_priority,
+        "run_timeout": job.run_timeout,
+        "retry_of": job.retry_of,
+        "queue_ttl": job.queue_ttl,
+        "retention": job.retention,
+        "price": job.price,
+        "inputs": list(job.inputs),
+    }
+
+
+def _prompt_values(job: NewJob) -> dict[str, Any]:
+    prompt = job.prompt or Prompt()
+    return {
+        "number": job.number,
+        "front": job.front,
+        "is_prompt": job.prompt is not None,
+        "client_id": prompt.client_id,
+        "extra_data": Jsonb(dict(prompt.extra_data)),
+        "outputs": list(prompt.outputs),
+        "shown": Jsonb({node_id: dict(inputs) for node_id, inputs in prompt.shown.items()}),
+    }
+
+
 def _accepted(job: NewJob, row: tuple[Any, ...]) -> Job:
-    created_at, keep_until, position = row
+    created_at, keep_until, position, _ = row
     return Job(
         id=job.id,
         account_id=job.account_id,
