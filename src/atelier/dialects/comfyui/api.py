@@ -5,11 +5,16 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from atelier.dialects.comfyui import control, history, jobs, queue
 from atelier.dialects.comfyui.routing import twinned
 
-TWINNED: tuple[BaseRoute, ...] = (*twinned(()),)
+TWINNED: tuple[BaseRoute, ...] = (
+    *twinned(history.ROUTES),
+    *twinned(queue.ROUTES),
+    *twinned(control.ROUTES),
+)
 
-ROUTES: tuple[BaseRoute, ...] = TWINNED
+ROUTES: tuple[BaseRoute, ...] = (*TWINNED, *jobs.PREFIXED)
 
 
 async def beyond(scope: Scope, receive: Receive, send: Send) -> None:

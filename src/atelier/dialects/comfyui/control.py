@@ -1,0 +1,50 @@
+"""What stops runs and empties servers reaches no further than the asker's own account.
+
+ComfyUI's /interrupt and /queue mean everybody's prompts. Here they mean the account's; an admin's key means those
+of all accounts when it says `?account=all`.
+"""
+
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from atelier.dialects.auth import Call, require_admin
+from atelier.dialects.comfyui.commands import COMMAND_BYTES, parse_lenient
+from atelier.dialects.comfyui.routing import post
+from atelier.jobs import native
+from atelier.jobs.store import stats
+from atelier.kit.database import Tx
+from atelier.kit.http import bodies
+from atelier.kit.ids import AccountId, JobId
+
+
+async def interrupt(request: Request, call: Call) -> Response:
+    """Stop the named prompt if it runs, or all that run; what waits is not meant. Always 200."""
+    body = parse_lenient(await bodies.read(request, COMMAND_BYTES))
+    prompt_id = str(body.get("prompt_id") or "") or None
+    async with call.services.database.transaction() as tx:
+        meant = await accounts_meant(tx, request, call)
+        stopped = [job_id for account in meant for job_id in await native.interrupt(tx, account, prompt_id)]
+    wake(call, meant, stopped)
+    return Response()
+
+
+async def accounts_meant(tx: Tx, request: Request, call: Call) -> list[AccountId]:
+    """Whose prompts the request is about: the caller's; with `?account=all` everybody's. Raises Forbidden."""
+    if request.query_params.get("account") != "all":
+        return [call.caller.account_id]
+    require_admin(call)
+    return list(dict.fromkeys(group.account_id for group in await stats.groups(tx)))
+
+
+def wake(call: Call, accounts: Iterable[AccountId], job_ids: Iterable[JobId]) -> None:
+    """Tell those who wait on these jobs, after the commit."""
+    told = [f"job:{job_id}" for job_id in job_ids]
+    if not told:
+        return
+    for topic in (*told, "cancel", *(f"account:{account}" for account in accounts)):
+        call.services.wakeups.publish(topic)
+
+
+ROUTES = [post("/interrupt", interrupt)]
