@@ -5,16 +5,38 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from atelier.dialects.comfyui import control, history, jobs, queue
+from atelier.dialects.comfyui import (
+    catalogue,
+    closed,
+    control,
+    extensions,
+    history,
+    jobs,
+    models,
+    queue,
+    socket,
+    system,
+)
 from atelier.dialects.comfyui.routing import twinned
 
 TWINNED: tuple[BaseRoute, ...] = (
     *twinned(history.ROUTES),
     *twinned(queue.ROUTES),
     *twinned(control.ROUTES),
+    *twinned(catalogue.ROUTES),
+    *twinned(system.ROUTES),
+    *twinned(extensions.ROUTES),
+    *twinned(models.ROUTES),
 )
 
-ROUTES: tuple[BaseRoute, ...] = (*TWINNED, *jobs.PREFIXED)
+ROUTES: tuple[BaseRoute, ...] = (
+    *TWINNED,
+    *socket.SOCKETS,
+    *jobs.PREFIXED,
+    *extensions.PREFIXED,
+    *extensions.BARE,
+    *closed.PREFIXED,
+)
 
 
 async def beyond(scope: Scope, receive: Receive, send: Send) -> None:

@@ -28,6 +28,11 @@ def patch(path: str, endpoint: Endpoint) -> Route:
     return _route(path, endpoint, "PATCH")
 
 
+def every(path: str, endpoint: Endpoint) -> Route:
+    """Whatever the method is."""
+    return _route(path, endpoint, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
 def twinned(routes: Iterable[Route]) -> list[Route]:
     """The same routes, then their twins under /api."""
     plain = list(routes)
