@@ -5,5 +5,10 @@ PUBLIC_ROUTES = frozenset(
         "/health",  # load balancers ask it
         "/openapi.json",  # how to ask for the rest
         "/files/{asset_id}",  # the signature in the link is the key
+        "/",  # what this is
+        "/login",  # here a key becomes a session
+        "/login/sign-in.css",
+        "/logout",  # a session that is none is signed out already
+        "/comfy",  # a redirect to its own address with a slash
     }
 )

@@ -4,12 +4,16 @@ import asyncio
 from dataclasses import dataclass, field
 
 from atelier.accounts.service import Authenticator
+from atelier.dialects.comfyui.reach import Reach
+from atelier.dialects.comfyui.shelf import Shelf
+from atelier.dialects.comfyui.hub import Hub
 from atelier.dialects.links import LinkSigner
 from atelier.intake.service import Intake
 from atelier.jobs.outlook import Outlook
 from atelier.jobs.queue import QueueFigures
 from atelier.jobs.relay import Relay
 from atelier.kit.database import Database
+from atelier.kit.http.patience import Patience
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.model import Storage
@@ -30,9 +34,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Limits in bytes, `keepalive` (of a quiet event stream) in seconds.
+    """Limits in bytes, `keepalive` (of a quiet event stream) and `session_lifetime` in seconds.
 
     `public_url` is the address that clients use, where it is not the one that requests bear.
+
+    `reach` None: no server is asked anything on behalf of clients. `custom_routes`: whether routes that only packs
+    of servers have are passed on to one of them.
 
     `closing` ends the open event streams when the process is told to stop.
     """
@@ -53,4 +60,12 @@ class Services:
     figures: QueueFigures = field(default_factory=QueueFigures)
     limits: Limits = field(default_factory=Limits)
     streams: StreamSlots = field(default_factory=lambda: StreamSlots(per_owner=256))
+    shelf: Shelf = field(default_factory=Shelf)
+    reach: Reach | None = None
+    custom_routes: bool = False
+    hub: Hub = field(default_factory=Hub)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    sign_ins: Patience = field(default_factory=Patience)
+    session_lifetime: float = 30 * 86_400.0
+    user_file_limit: int = 50 * MEGABYTE
+    user_files_most: int = 10_000

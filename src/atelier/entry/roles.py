@@ -1,5 +1,6 @@
 """Each role is put together here from the settings and lives for as long as its context is open."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Collection
@@ -11,6 +12,9 @@ import aiohttp
 from atelier.accounts.service import Authenticator
 from atelier.comfy.client import Timeouts
 from atelier.dialects.app import create_app
+from atelier.dialects.comfyui.hub import Hub
+from atelier.dialects.comfyui.sockets import Places
+from atelier.dialects.doors import BoundListener
 from atelier.dialects.links import LinkSigner
 from atelier.dialects.services import Limits, Services
 from atelier.dispatch.context import Context
@@ -19,6 +23,7 @@ from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.pace import Pace
 from atelier.dispatch.telemetry import Telemetry
 from atelier.entry.api_server import ApiServer
+from atelier.entry.bound import bound_key
 from atelier.entry.settings import Settings
 from atelier.entry.state import Secrets
 from atelier.fleet import scene
@@ -142,8 +147,10 @@ def _named(settings: Settings, owner: str = "") -> list[fleet.Named]:
 
 
 @contextlib.asynccontextmanager
-async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[ApiServer]:
-    """The API on an open socket."""
+async def api(
+    ground: Foundation, listener: socket.socket, bound: socket.socket | None = None
+) -> AsyncGenerator[ApiServer]:
+    """The API on an open socket; on `bound` everything is asked with the bound key. Raises SetupFailed for it."""
     settings = ground.settings
     services = Services(
         database=ground.database,
@@ -158,6 +165,10 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
         json_limit=settings.body_limit,
         upload_limit=settings.upload_limit,
         streams=StreamSlots(per_owner=settings.max_streams_per_account),
+        hub=Hub(Places(settings.max_sockets_per_account, settings.max_sockets)),
+        session_lifetime=settings.session_lifetime,
+        user_file_limit=settings.user_file_limit,
+        user_files_most=settings.user_files_per_account,
         outlook=outlook_of(ground),
         limits=Limits(
             max_queued=settings.max_queued,
@@ -167,16 +178,23 @@ async def api(ground: Foundation, listener: socket.socket) -> AsyncGenerator[Api
             server_jobs_per_minute=settings.server_jobs_per_minute,
         ),
     )
-    server = ApiServer(create_app(services, pages.ROUTES), listener)
+    app = create_app(services, pages.ROUTES)
+    servers = [ApiServer(app, listener)]
+    if bound is not None:
+        key = await bound_key(settings, ground.database, ground.secrets.pepper)
+        servers.append(ApiServer(BoundListener(app, key), bound))
     async with background() as tasks:
-        serving = tasks.start(server.run_until_stopped())
-        await server.ready()
+        tasks.start(services.hub.run(ground.database, ground.wakeups, ground.relay, services.closing))
+        serving = [tasks.start(server.run_until_stopped()) for server in servers]
+        for server in servers:
+            await server.ready()
         try:
-            yield server
+            yield servers[0]
         finally:
             services.closing.set()
-            server.stop()
-            await serving
+            for server in servers:
+                server.stop()
+            await asyncio.gather(*serving)
 
 
 def outlook_of(ground: Foundation) -> Outlook:

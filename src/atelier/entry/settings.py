@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 opens it to the network.")
     port: int = Field(8189, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    bind_key: SecretStr = Field(
+        SecretStr(""), description="API key that everything on bind_port is asked with; unset: there is none."
+    )
+    bind_key_file: Path | None = Field(None, description="File with that key instead.")
+    bind_host: str = Field("127.0.0.1", description="Loopback address of that second listener.")
+    bind_port: int = Field(8188, ge=0, le=65535, description="Its port; ComfyUI's own unless set.")
     public_url: str = Field(
         "", description="Address under which clients reach Atelier, when a proxy stands before it."
     )
@@ -133,9 +139,20 @@ class Settings(BaseSettings):
     max_streams_per_account: int = Field(
         256, ge=1, description="Event streams of one account that one process keeps open; beyond: 429."
     )
+    max_sockets_per_account: int = Field(
+        200, ge=1, description="WebSockets of one account that one process keeps open; beyond: 429."
+    )
+    max_sockets: int = Field(10_000, ge=1, description="WebSockets that one process keeps open; beyond: 503.")
     body_limit: Size = Field(10_000_000, description="Largest JSON body of a request.")
     upload_limit: Size = Field(100_000_000, description="Largest uploaded file.")
     output_limit: Size = Field(2_000_000_000, description="Largest file that is fetched from a server.")
+    session_lifetime: Seconds = Field(
+        30 * 86_400, description="How long a browser stays signed in; never longer than its key lives."
+    )
+    user_file_limit: Size = Field(50_000_000, description="Largest file that a user of the editor may keep.")
+    user_files_per_account: int = Field(
+        10_000, ge=1, description="Files, and settings, that one account's editor may keep; beyond: 429."
+    )
     cors_origins: Names = Field(
         (), description="Origins whose pages may call the API, separated by commas; never *."
     )

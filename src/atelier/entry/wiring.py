@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import structlog
 
 from atelier.entry import periodic
 from atelier.entry.alone import alone
+from atelier.entry.bound import bound_listener
 from atelier.entry.first_key import first_key
 from atelier.entry.listening import listen, url_of
 from atelier.entry.reachable import reach_servers
@@ -51,9 +53,8 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[Running]:
     """Everything on one machine. Raises SetupFailed, and then nothing of it is left behind."""
-    listener = listen(settings.host, settings.port)
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(listener.close)
+        listener, bound = _listeners(stack, settings, announce)
         for sentence in await reach_servers(settings):
             announce(sentence)
         stack.enter_context(alone(settings.state_dir))
@@ -66,7 +67,7 @@ async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[R
         await ground.fleet.refresh()
         dispatcher = await stack.enter_async_context(dispatch(ground, ending=simulators))
         await stack.enter_async_context(periodic.running(ground))
-        await stack.enter_async_context(api(ground, listener))
+        await stack.enter_async_context(api(ground, listener, bound))
         stack.callback(dispatcher.take_no_more)  # what runs has the time in which the API closes its streams
         await _fleet_known(ground.fleet, announce)
         yield Running(url_of(listener), key, _links(ground.fleet), _checkpoints(ground.fleet))
@@ -75,11 +76,10 @@ async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[R
 @contextlib.asynccontextmanager
 async def serving(settings: Settings, *, announce: Announce) -> AsyncGenerator[str]:
     """The API alone. Gives the address."""
-    listener = listen(settings.host, settings.port)
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(listener.close)
+        listener, bound = _listeners(stack, settings, announce)
         ground = await _ground(stack, settings, announce)
-        await stack.enter_async_context(api(ground, listener))
+        await stack.enter_async_context(api(ground, listener, bound))
         yield url_of(listener)
 
 
@@ -104,6 +104,18 @@ async def working(settings: Settings, *, announce: Announce) -> AsyncGenerator[N
         ground = await _ground(stack, settings, announce)
         await stack.enter_async_context(periodic.running(ground))
         yield
+
+
+def _listeners(
+    stack: contextlib.AsyncExitStack, settings: Settings, announce: Announce
+) -> tuple[socket.socket, socket.socket | None]:
+    """The one for everybody, and the one that a key is bound to, if any; closed with `stack`."""
+    listener = stack.enter_context(listen(settings.host, settings.port))
+    bound = bound_listener(settings)
+    if bound is not None:
+        stack.callback(bound.close)
+        announce(f"whoever is on this machine asks at {url_of(bound)} without a key of his own")
+    return listener, bound
 
 
 async def _ground(stack: contextlib.AsyncExitStack, settings: Settings, announce: Announce) -> Foundation:

@@ -2,7 +2,7 @@
 
 from starlette.routing import BaseRoute
 
-from atelier.webui import editor
+from atelier.webui import editor, sign_in
 
-ROUTES: tuple[BaseRoute, ...] = (*editor.ROUTES,)
+ROUTES: tuple[BaseRoute, ...] = (*sign_in.ROUTES, *editor.ROUTES)
 """Matched after the routes of all dialects."""

@@ -1,5 +1,6 @@
 """Options that several commands share mean the same everywhere."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,3 +22,23 @@ Simulate = Annotated[
 Comfyui = Annotated[str | None, Parameter(help="Addresses of real ComfyUI servers, separated by commas.")]
 KeyFile = Annotated[Path | None, Parameter(help="File that receives the first key (0600).")]
 Host = Annotated[str | None, Parameter(help="Address to listen on instead of ATELIER_HOST (127.0.0.1).")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Bind:
+    """A second port of this machine, for clients that can send no key."""
+
+    key: Annotated[
+        Path | None,
+        Parameter(
+            name="--bind-key", help="File with a key: on a second port of this machine, all is asked with it."
+        ),
+    ] = None
+    port: Annotated[
+        int | None,
+        Parameter(name="--bind-port", help="That port, instead of ATELIER_BIND_PORT (8188).", validator=A_PORT),
+    ] = None
+
+
+NO_BIND = Bind()

@@ -5,13 +5,13 @@ import contextlib
 
 from atelier.entry import wiring
 from atelier.entry.commands import process
-from atelier.entry.commands.options import Comfyui, Host, Port, State
+from atelier.entry.commands.options import NO_BIND, Bind, Comfyui, Host, Port, State
 from atelier.entry.commands.printing import print_line
 
 
-def serve(*, host: Host = None, port: Port = None, state: State = None) -> None:
+def serve(*, host: Host = None, port: Port = None, state: State = None, bind: Bind = NO_BIND) -> None:
     """Serve the API; any number of replicas may share one PostgreSQL."""
-    settings = process.start(host=host, port=port, state_dir=state)
+    settings = process.start(host=host, port=port, state_dir=state, bind_key_file=bind.key, bind_port=bind.port)
 
     async def stay() -> None:
         async with wiring.serving(settings, announce=process.announce) as url:

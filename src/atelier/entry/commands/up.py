@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from atelier.entry.commands import process
-from atelier.entry.commands.options import Comfyui, KeyFile, Port, Simulate, State
+from atelier.entry.commands.options import NO_BIND, Bind, Comfyui, KeyFile, Port, Simulate, State
 from atelier.entry.commands.printing import as_json, print_line
 from atelier.entry.first_key import FILE, write_private
 from atelier.entry.settings import Settings
@@ -26,12 +26,20 @@ def up(
     comfyui: Comfyui = None,
     state: State = None,
     key_file: KeyFile = None,
+    bind: Bind = NO_BIND,
 ) -> None:
     """Start everything on this machine and stay until Ctrl-C or SIGTERM.
 
     PostgreSQL is embedded unless ATELIER_DATABASE_URL names one; servers are simulated unless real ones are named.
     """
-    settings = process.start(port=port, simulate=simulate, comfyui_urls=comfyui, state_dir=state)
+    settings = process.start(
+        port=port,
+        simulate=simulate,
+        comfyui_urls=comfyui,
+        state_dir=state,
+        bind_key_file=bind.key,
+        bind_port=bind.port,
+    )
     process.run(_up(settings, key_file, script=script))
 
 
