@@ -1,4 +1,4 @@
-"""A Node of 22 or newer and the npm package `@comfyorg/sdk` as locked in node/, installed outside of the tree."""
+"""A Node of 22 or newer, and npm packages as a folder here locks them, installed outside of the tree."""
 
 import functools
 import hashlib
@@ -14,6 +14,11 @@ from typing import Never
 import pytest
 
 PROJECT = Path(__file__).parent / "node"
+"""`@comfyorg/sdk`, the official TypeScript SDK."""
+
+NATIVE = Path(__file__).parent / "native_node"
+"""Clients of ComfyUI's own API that other people wrote."""
+
 LEAST_MAJOR = 22
 INSTALL_SECONDS = 100
 
@@ -26,12 +31,12 @@ class NodeSdk:
     folder: Path
 
 
-def installed() -> NodeSdk:
+def installed(project: Path = PROJECT) -> NodeSdk:
     """Install what the lock names, once for each lock. Without Node or registry: a failure in CI, else a skip."""
     node, npm = _node()
-    folder = Path.home() / ".cache" / "atelier-tests" / f"node-sdk-{_digest()}"
+    folder = Path.home() / ".cache" / "atelier-tests" / f"node-sdk-{_digest(project)}"
     if not (folder / "node_modules").is_dir():
-        _install(node, npm, folder)
+        _install(node, npm, project, folder)
     return NodeSdk(node, folder)
 
 
@@ -53,14 +58,14 @@ def _major(node: str) -> int:
     return int(said.strip().removeprefix("v").split(".")[0])
 
 
-def _install(node: Path, npm: list[str], folder: Path) -> None:
+def _install(node: Path, npm: list[str], project: Path, folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _cannot(f"{folder.parent} cannot be made ({error.strerror})")
     with tempfile.TemporaryDirectory(dir=folder.parent) as made:
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(PROJECT / name, made)
+            shutil.copy(project / name, made)
         quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1", "--fetch-timeout=30000"]
         try:
             done = subprocess.run(
@@ -73,9 +78,9 @@ def _install(node: Path, npm: list[str], folder: Path) -> None:
                 timeout=INSTALL_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            _cannot(f"npm did not install @comfyorg/sdk within {INSTALL_SECONDS} s")
+            _cannot(f"npm did not install {project.name} within {INSTALL_SECONDS} s")
         if done.returncode:
-            _cannot(f"npm could not install @comfyorg/sdk from its registry: {_first_words(done.stderr)}")
+            _cannot(f"npm could not install {project.name} from its registry: {_first_words(done.stderr)}")
         _keep(Path(made), folder)
 
 
@@ -102,10 +107,10 @@ def _path_with(first: Path) -> dict[str, str]:
 
 def _cannot(sentence: str) -> Never:
     if os.environ.get("CI") == "true":  # noqa: TID251 - where nothing may be skipped silently
-        pytest.fail(f"The official TypeScript SDK could not be tried: {sentence}", pytrace=False)
-    pytest.skip(f"the official TypeScript SDK could not be tried: {sentence}")
+        pytest.fail(f"Packages of npm could not be tried: {sentence}", pytrace=False)
+    pytest.skip(f"packages of npm could not be tried: {sentence}")
 
 
 @functools.cache
-def _digest() -> str:
-    return hashlib.sha256((PROJECT / "package-lock.json").read_bytes()).hexdigest()[:16]
+def _digest(project: Path) -> str:
+    return hashlib.sha256((project / "package-lock.json").read_bytes()).hexdigest()[:16]

@@ -1,0 +1,105 @@
+"""Python clients of ComfyUI that other people wrote run unmodified against Atelier."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import graphs
+from conformance.installation import Installation, environment
+from conformance.python_clients import installed
+
+pytestmark = pytest.mark.timeout(400)
+
+DRIVERS = Path(__file__).parent / "clients"
+PATIENCE = 90
+PNG = "89504e47"
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    return installed()
+
+
+def drive(python: Path, driver: str, *arguments: str, cwd: Path) -> Any:
+    """What the driver prints, as JSON."""
+    done = subprocess.run(
+        [str(python), str(DRIVERS / f"{driver}.py"), *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def simplified(python: Path, atelier: Installation, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    folder = tmp_path_factory.mktemp("simplified")
+    given = {
+        "quick": graphs.quick().json,
+        "inverted": graphs.inverted("").json,
+        "failing": graphs.failing().json,
+        "wrong": wrong(),
+        "endless": graphs.endless().json,
+        "png": graphs.png((255, 0, 0)).hex(),
+    }
+    (folder / "given.json").write_text(json.dumps(given))
+    seen: Mapping[str, Any] = drive(
+        python, "simplified", atelier.url, atelier.key, str(folder / "given.json"), str(folder), cwd=folder
+    )
+    return seen
+
+
+def wrong() -> dict[str, Any]:
+    """A picture wider than any server makes."""
+    graph = dict(graphs.quick().json)
+    graph["1"]["inputs"]["width"] = 1_000_000
+    return graph
+
+
+def test_simplified_runs_and_gets_its_picture(simplified: Mapping[str, Any]) -> None:
+    assert simplified["run"]["png"] == [PNG]
+
+
+def test_simplified_uploads_into_its_own_folder_and_uses_it(simplified: Mapping[str, Any]) -> None:
+    seen = simplified["upload"]
+
+    assert seen["kept"] == {"name": "simplified.png", "subfolder": "default_upload_folder", "type": "input"}
+    assert [graphs.pixel(bytes.fromhex(one)) for one in seen["inverted"]] == [(0, 255, 255)]
+
+
+def test_simplified_raises_what_its_users_catch(simplified: Mapping[str, Any]) -> None:
+    assert simplified["failed"] == "ComfyApiError: Execution error occurred."
+    assert simplified["refused"].startswith("ComfyApiError: Request failed with status code 400")
+
+
+def test_simplified_interrupts_what_it_runs(simplified: Mapping[str, Any]) -> None:
+    assert simplified["interrupted"] == {"before": 0, "status": "execution_interrupted"}
+
+
+def test_simplified_reads_the_catalogue(simplified: Mapping[str, Any]) -> None:
+    assert simplified["reads"]["node"] == ["SaveImage"]
+    assert simplified["reads"]["devices"] >= 1
+
+
+@pytest.fixture(scope="session")
+def script(python: Path, atelier: Installation, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    folder = tmp_path_factory.mktemp("script")
+    seen: Mapping[str, Any] = drive(python, "script", f"{atelier.url}/k/{atelier.key}/", "12", cwd=folder)
+    return seen
+
+
+def test_comfyscript_makes_functions_of_the_catalogue_and_gets_a_picture(script: Mapping[str, Any]) -> None:
+    assert script["run"] == {"size": [48, 32], "pixel": [0x33, 0x66, 0xCC]}
+    assert script["progress"] == {"format": "PNG"}
+
+
+def test_comfyscript_goes_on_after_a_failure_and_a_cancel(script: Mapping[str, Any]) -> None:
+    assert (script["failed"], script["interrupted"]) == (None, None)
