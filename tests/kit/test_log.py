@@ -65,6 +65,31 @@ def test_secrets_are_hidden_by_name_and_by_look(capfd: pytest.CaptureFixture[str
     assert "seen" in said
 
 
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "GET /k/s3cret/prompt?x=1",
+        "https://host/k/s3cret/api/v2/jobs",
+        "/ws?clientId=a&token=s3cret&x=1",
+        "cookie: a=b; atelier_session=s3cret; c=d",
+        "authorization: Basic dXNlcjpzM2NyZXRTM0NSRVQ=",
+        "[(b'authorization', b'Basic dXNlcjpzM2NyZXRTM0NSRVQ=')]",
+        "Authorization: Key s3cret",
+        "X-API-Key: s3cret",
+        "ws://user:s3cret@host/ws",
+    ],
+)
+def test_every_way_to_send_a_key_is_hidden(capfd: pytest.CaptureFixture[str], spelled: str) -> None:
+    log.configure("info", "json")
+
+    structlog.get_logger().info(f"seen {spelled}", what=spelled, many=[spelled])
+
+    said = capfd.readouterr().err
+    assert "s3cret" not in said
+    assert "dXNlcjpzM2NyZXR" not in said
+    assert log.HIDDEN in said
+
+
 def test_a_failure_is_logged_with_its_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     log.configure("info", "json")
 

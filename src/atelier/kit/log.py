@@ -23,6 +23,12 @@ _SECRET_TEXT = re.compile(
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
     r"|(?i:(?<=password=)[^\s&]+)"
     r"|(?i:(?<=signature=)[^\s&\"']+)"
+    r"|(?i:(?<=token=)[^\s&\"']+)"
+    r"|(?i:(?<=session=)[^\s;\"']+)"
+    r"|(?i:(?<=basic )[A-Za-z0-9+/=_-]{16,})"
+    r"|(?i:(?<=authorization: key )[^\s\"',;]+)"
+    r"|(?i:(?<=x-api-key: )[^\s\"',;]+)"
+    r"|(?<=/k/)[^/\s\"'?#]+"
 )
 
 
