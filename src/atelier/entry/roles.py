@@ -13,6 +13,7 @@ from atelier.accounts.service import Authenticator
 from atelier.comfy.client import Timeouts
 from atelier.dialects.app import create_app
 from atelier.dialects.comfyui.hub import Hub
+from atelier.dialects.comfyui.reach import Reach
 from atelier.dialects.comfyui.sockets import Places
 from atelier.dialects.doors import BoundListener
 from atelier.dialects.links import LinkSigner
@@ -152,6 +153,7 @@ async def api(
 ) -> AsyncGenerator[ApiServer]:
     """The API on an open socket; on `bound` everything is asked with the bound key. Raises SetupFailed for it."""
     settings = ground.settings
+    reach = Reach(ground.fleet)
     services = Services(
         database=ground.database,
         wakeups=ground.wakeups,
@@ -165,6 +167,8 @@ async def api(
         json_limit=settings.body_limit,
         upload_limit=settings.upload_limit,
         streams=StreamSlots(per_owner=settings.max_streams_per_account),
+        reach=reach,
+        custom_routes=settings.custom_routes == "sticky",
         hub=Hub(Places(settings.max_sockets_per_account, settings.max_sockets)),
         session_lifetime=settings.session_lifetime,
         user_file_limit=settings.user_file_limit,
@@ -183,7 +187,7 @@ async def api(
     if bound is not None:
         key = await bound_key(settings, ground.database, ground.secrets.pepper)
         servers.append(ApiServer(BoundListener(app, key), bound))
-    async with background() as tasks:
+    async with reach.opened(), background() as tasks:
         tasks.start(services.hub.run(ground.database, ground.wakeups, ground.relay, services.closing))
         serving = [tasks.start(server.run_until_stopped()) for server in servers]
         for server in servers:

@@ -136,6 +136,10 @@ class Settings(BaseSettings):
     max_queued_per_account: int = Field(
         10_000, ge=1, description="Jobs of one account that may wait; beyond: 429."
     )
+    custom_routes: Literal["off", "sticky"] = Field(
+        "off",
+        description="Whether routes that only packs of servers have are passed on: to one server per client.",
+    )
     max_streams_per_account: int = Field(
         256, ge=1, description="Event streams of one account that one process keeps open; beyond: 429."
     )

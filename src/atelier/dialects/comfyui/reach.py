@@ -44,15 +44,29 @@ class Fetched:
 
 @dataclass(slots=True)
 class Reach:
-    """Asks servers over `http`, a session that keeps no cookies and unpacks nothing by itself."""
+    """Asks servers while it is `opened`, over a session that keeps no cookies and unpacks nothing by itself."""
 
-    http: aiohttp.ClientSession
     fleet: FleetView
+    _http: aiohttp.ClientSession | None = None
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _shunned: dict[ServerId, float] = field(default_factory=dict[ServerId, float])
 
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncGenerator[None]:
+        """Closes its connections at the end."""
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=AT_ONCE)
+        jar = aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False) as http:
+            self._http = http
+            try:
+                yield
+            finally:
+                self._http = None
+
     def servers(self) -> list[Server]:
         """Those that may be asked, by id: ready, not quarantined, not known to one dispatcher alone."""
+        if self._http is None:
+            return []
         return [one for one in usable(self.fleet.servers) if not self._is_shunned(one)]
 
     async def fetch(
@@ -87,7 +101,9 @@ class Reach:
 
         `idle`: seconds without a byte. Raises LostServer, also for the answers of what stands before a server.
         """
-        request = self.http.request(
+        if self._http is None:
+            raise LostServer("nobody is asked any more", never_sent=True)
+        request = self._http.request(
             method,
             URL(f"{server.url}{path}{'?' if query else ''}{query}", encoded=True),
             data=body,
@@ -114,15 +130,6 @@ class Reach:
         if until and until <= clock.monotonic():
             del self._shunned[server.id]
         return until > clock.monotonic()
-
-
-@contextlib.asynccontextmanager
-async def reaching(fleet: FleetView) -> AsyncGenerator[Reach]:
-    """Closes its connections at the end."""
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=AT_ONCE)
-    jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False) as http:
-        yield Reach(http, fleet)
 
 
 def usable(servers: Iterable[Server]) -> list[Server]:
