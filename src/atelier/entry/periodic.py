@@ -5,6 +5,7 @@ import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
+from atelier.accounts import sessions
 from atelier.assets.collect import collect
 from atelier.entry.roles import Foundation, outlook_of
 from atelier.fleet.store import aging, leasing, roster
@@ -29,6 +30,7 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     tasks.every("*/5 * * * *", "jobs.forget_finished", rounds.forget_finished)
     tasks.every("* * * * *", "jobs.forget_live", rounds.forget_live)
     tasks.every("17 * * * *", "jobs.forget_keys", rounds.forget_keys)
+    tasks.every("47 * * * *", "sessions.forget_expired", rounds.forget_sessions)
     tasks.every("7 * * * *", "jobs.partition", rounds.partition)
     tasks.every("37 3 * * *", "claims.forget_shares", rounds.forget_shares)
     tasks.every("27 * * * *", "leasing.forget_dispatchers", rounds.forget_dispatchers)
@@ -65,6 +67,10 @@ class Rounds:
     async def forget_keys(self) -> None:
         async with self.ground.database.transaction() as tx:
             await sweep.forget_keys(tx)
+
+    async def forget_sessions(self) -> None:
+        async with self.ground.database.transaction() as tx:
+            await sessions.forget_expired(tx)
 
     async def forget_shares(self) -> None:
         async with self.ground.database.transaction() as tx:
