@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atelier.assets.multipart import InvalidUpload, MalformedUpload, Upload, read_upload
+from atelier.assets.multipart import InvalidUpload, Upload, read_upload
+from atelier.assets.parts import MalformedUpload
 from atelier.kit.errors import Kind, Refusal
 
 TYPE = "multipart/form-data; boundary=XyZ"

@@ -11,14 +11,13 @@ from atelier.accounts.model import Forbidden
 from atelier.assets import rules
 from atelier.assets import service as assets
 from atelier.assets.model import Asset
+from atelier.dialects import stored
 from atelier.dialects.openapi import FILE_ANSWERS, FILE_HEADERS, refusals
 from atelier.dialects.problems import ErrorEnvelope, envelope
 from atelier.dialects.services import Services
 from atelier.kit.http.problems import Problem
-from atelier.kit.http.ranges import Slice, Unsatisfiable, Whole, parse_range
-from atelier.kit.http.streamed import Streamed, copying
+from atelier.kit.http.ranges import Slice, Unsatisfiable, Whole
 from atelier.kit.ids import AssetId, parse_uuid
-from atelier.storage.model import CHUNK_BYTES
 
 STORAGE_LINK = dt.timedelta(hours=1)
 
@@ -59,49 +58,24 @@ async def serve(services: Services, asset: Asset, request: Request) -> Response:
     address = await assets.address(services.storage, asset, ttl=STORAGE_LINK)
     if address is not None:
         return Response(status_code=302, headers={"Location": address, "Cache-Control": "no-store"})
-    etag = f'"{asset.hash.hex()}"'
-    if _has_it(request, etag):
+    etag = stored.etag_of(asset)
+    if stored.has_it(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    match parse_range(_range(request, etag), asset.size):
+    match stored.part_of(request, asset):
         case Whole():
-            return await _bytes(services, asset, None)
+            return await stored.content(services, asset, None, _headers(asset))
         case Slice() as part:
-            return await _bytes(services, asset, part)
+            return await stored.content(services, asset, part, _headers(asset))
         case Unsatisfiable():
             return _behind_the_end(asset)
 
 
-def _has_it(request: Request, etag: str) -> bool:
-    """If-None-Match compares weakly, and may name several (RFC 9110, section 13.1.2)."""
-    named = request.headers.get("if-none-match", "").split(",")
-    return any(one.strip().removeprefix("W/") in {etag, "*"} for one in named)
-
-
-def _range(request: Request, etag: str) -> str | None:
-    """The Range header, unless If-Range says that it meant other bytes."""
-    if request.headers.get("if-range", etag) != etag:
-        return None
-    return request.headers.get("range")
-
-
-async def _bytes(services: Services, asset: Asset, part: Slice | None) -> Response:
-    body = await assets.stream(services.storage, asset, part)
-    headers = {
-        "Content-Length": str(body.size),
-        "Accept-Ranges": "bytes",
-        "ETag": f'"{asset.hash.hex()}"',
+def _headers(asset: Asset) -> dict[str, str]:
+    return {
         "Cache-Control": "private, max-age=3600",
         "Content-Disposition": rules.disposition(asset),
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "X-Content-Type-Options": "nosniff",
         "Content-Type": asset.content_type,
     }
-    if part is not None:
-        headers["Content-Range"] = part.content_range(asset.size)
-    status = 206 if part else 200
-    if body.size <= CHUNK_BYTES:
-        return Response(b"".join([chunk async for chunk in body.chunks]), status, headers)
-    return Streamed(copying(body.chunks), status, headers)
 
 
 def _behind_the_end(asset: Asset) -> Response:

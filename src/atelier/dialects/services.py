@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 from atelier.accounts.service import Authenticator
+from atelier.dialects.comfyui.hub import Hub
+from atelier.dialects.comfyui.pictures import Pictures
 from atelier.dialects.comfyui.reach import Reach
 from atelier.dialects.comfyui.shelf import Shelf
-from atelier.dialects.comfyui.hub import Hub
 from atelier.dialects.links import LinkSigner
 from atelier.intake.service import Intake
 from atelier.jobs.outlook import Outlook
@@ -64,6 +65,7 @@ class Services:
     reach: Reach | None = None
     custom_routes: bool = False
     hub: Hub = field(default_factory=Hub)
+    pictures: Pictures = field(default_factory=Pictures)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     sign_ins: Patience = field(default_factory=Patience)
     session_lifetime: float = 30 * 86_400.0

@@ -16,17 +16,21 @@ from atelier.dialects.comfyui import (
     queue,
     socket,
     system,
+    uploads,
+    view,
 )
 from atelier.dialects.comfyui.routing import twinned
 
 TWINNED: tuple[BaseRoute, ...] = (
     *twinned(history.ROUTES),
+    *twinned(view.ROUTES),
     *twinned(queue.ROUTES),
     *twinned(control.ROUTES),
     *twinned(catalogue.ROUTES),
     *twinned(system.ROUTES),
     *twinned(extensions.ROUTES),
     *twinned(models.ROUTES),
+    *twinned(uploads.ROUTES),
 )
 
 ROUTES: tuple[BaseRoute, ...] = (

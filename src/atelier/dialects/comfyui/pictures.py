@@ -1,0 +1,109 @@
+"""Copies of pictures are made by few threads at a time, of bounded pixels, and the newest are kept in memory."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from atelier.assets import service as assets
+from atelier.assets.model import Asset, Digest
+from atelier.assets.spool import Spooled, spooled
+from atelier.dialects.comfyui import pixels
+from atelier.dialects.comfyui.pixels import PictureTooLarge, Variant
+from atelier.kit.errors import Kind, Refusal
+from atelier.storage.model import Storage
+from atelier.storage.threads import in_thread
+
+MOST_ENCODED = 256 * 1024 * 1024
+"""Bytes of a file that is decoded."""
+
+SMALL = 4 * 1024 * 1024
+"""Pixels; larger pictures are decoded one at a time, these few at a time."""
+
+SMALL_AT_ONCE = 3
+PATIENCE = 30.0
+CACHE_BYTES = 64 * 1024 * 1024
+
+
+class PicturesBusy(Refusal):
+    """Too many pictures are being decoded."""
+
+    kind = Kind.BUSY
+    code = "pictures_busy"
+
+
+class Pictures:
+    """One per process."""
+
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self._small = asyncio.Semaphore(SMALL_AT_ONCE)
+        self._large = asyncio.Semaphore(1)
+        self._cache = _Cache(cache_bytes)
+
+    async def variant(self, storage: Storage, asset: Asset, variant: Variant) -> bytes:
+        """Raises NotAPicture, PictureTooLarge, PicturesBusy, ContentMissing, StorageUnavailable."""
+        key = (asset.hash, variant)
+        if (kept := self._cache.get(key)) is not None:
+            return kept
+        async with fetched(storage, asset) as picture:
+            count = await in_thread(pixels.pixels_of, picture.content)
+            async with self._turn(count):
+                made = self._cache.get(key)
+                if made is None:
+                    made = await in_thread(pixels.render, picture.content, variant)
+                    self._cache.put(key, made)
+        return made
+
+    async def masked(self, original: Spooled, mask: Spooled) -> bytes:
+        """As pixels.masked. Raises NotAPicture, PictureTooLarge, SizesDiffer, PicturesBusy."""
+        counts = [await in_thread(pixels.pixels_of, one.content) for one in (original, mask)]
+        async with self._turn(max(counts)):
+            return await in_thread(pixels.masked, original.content, mask.content)
+
+    @asynccontextmanager
+    async def _turn(self, count: int) -> AsyncGenerator[None]:
+        slots = self._small if count <= SMALL else self._large
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await slots.acquire()
+        except TimeoutError:
+            raise PicturesBusy("Many pictures are being made; try again.", retry_after=5) from None
+        try:
+            yield
+        finally:
+            slots.release()
+
+
+@asynccontextmanager
+async def fetched(storage: Storage, asset: Asset) -> AsyncGenerator[Spooled]:
+    """The bytes where a thread can read them: in memory if they are few, else in a file.
+
+    Raises PictureTooLarge, ContentMissing, StorageUnavailable.
+    """
+    if asset.size > MOST_ENCODED:
+        raise PictureTooLarge
+    body = await assets.stream(storage, asset)
+    async with spooled(storage.spool, body.chunks, MOST_ENCODED) as picture:
+        yield picture
+
+
+class _Cache:
+    """The newest copies, `most` bytes of them; one that alone would take a quarter of that is not kept."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._kept: OrderedDict[tuple[Digest, Variant], bytes] = OrderedDict()
+
+    def get(self, key: tuple[Digest, Variant]) -> bytes | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: tuple[Digest, Variant], made: bytes) -> None:
+        if len(made) > self._most // 4:
+            return
+        self._size += len(made) - len(self._kept.pop(key, b""))
+        self._kept[key] = made
+        while self._size > self._most:
+            self._size -= len(self._kept.popitem(last=False)[1])
