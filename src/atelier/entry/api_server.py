@@ -6,7 +6,9 @@ import socket
 from collections.abc import Generator
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from atelier.entry import api_sockets
 
 GRACE_SECONDS = 3
 START_SECONDS = 30.0
@@ -15,7 +17,7 @@ START_SECONDS = 30.0
 class ApiServer(uvicorn.Server):
     """Serves until `stop`; open streams get a moment to say goodbye."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -25,7 +27,11 @@ class ApiServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,  # who asks says X-Forwarded-*; behind a proxy public_url says where we are
                 timeout_graceful_shutdown=GRACE_SECONDS,
-                ws="none",
+                ws=api_sockets.ApiSockets,
+                ws_max_size=api_sockets.MAX_MESSAGE,
+                ws_ping_interval=api_sockets.PING_SECONDS,
+                ws_ping_timeout=api_sockets.PING_SECONDS,
+                ws_per_message_deflate=False,  # previews do not shrink, and each socket would need 300 KB for it
             )
         )
         self._listener = listener

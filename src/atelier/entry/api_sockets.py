@@ -1,0 +1,67 @@
+"""What the other side of a socket does not read, or sends without end, costs a bounded piece of memory."""
+
+import asyncio
+import logging
+from typing import Any
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+MAX_MESSAGE = 64 * 1024
+"""Bytes; clients send feature flags only."""
+
+MAX_PIECES = 64
+"""Frames of one message."""
+
+PING_SECONDS = 20.0
+CLOSE_SECONDS = 5.0
+"""So long the other side may take to read our goodbye and to answer it."""
+
+_QUIET = logging.getLogger("atelier.sockets")
+_QUIET.setLevel(logging.WARNING)
+
+
+class ApiSockets(WebSocketsSansIOProtocol):
+    """uvicorn's protocol over websockets, without compression; a connection that is stuck is cut in the end."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.logger = _QUIET  # uvicorn's own lines have the whole query
+        self._cut: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+        super().connection_lost(exc)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """As uvicorn, but a goodbye does not wait behind what is not read, and none is sent twice."""
+        if self.handshake_complete and self.close_sent and self.initial_response is None:
+            raise ClientDisconnected
+        if message["type"] == "websocket.close":
+            self.writable.set()
+            self._cut_soon()
+        await super().send(message)
+
+    def handle_ping(self) -> None:
+        """Who does not read our answers gets none."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) < MAX_PIECES:
+            super().handle_cont(event)
+        else:
+            self.transport.abort()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._cut_soon()
+
+    def _cut_soon(self) -> None:
+        if self._cut is None:
+            self._cut = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
