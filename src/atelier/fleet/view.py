@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ MOST_NAMED = 10
 """Missing names in one answer; each is compared with all that is known."""
 MOST_FAULTY = 100
 """Faulty nodes in one answer. A graph may have thousands, and each is told with the names of a hundred others."""
+
+MOST_JUDGES = 16
+"""Different inventories that one graph is compared with wholly, the fittest first: each takes up to a second."""
 
 _log = structlog.get_logger(__name__)
 
@@ -60,6 +63,24 @@ class _Snapshot:
             first = first or verdict
         if first is not None:
             raise _invalid(first)
+
+    def verdict(
+        self, graph: Mapping[str, Any], targets: Collection[Any] | None, ignore: Ignore | None
+    ) -> Verdict | None:
+        """Of servers that have all its node classes, what the one would say that has most of the rest."""
+        whole = requirements.requirement_of(graph, self.inventories.values())
+        gaps = [(requirements.missing(one, whole), one) for one in self.inventories.values()]
+        gaps.sort(key=lambda found: (len(found[0].classes), len(found[0].models)))
+        best: Verdict | None = None
+        for gap, inventory in gaps[:MOST_JUDGES]:
+            if gap.classes and best is not None:
+                break
+            verdict = _judged(graph, inventory.catalog, ignore, targets)
+            if best is None or _goodness(verdict) > _goodness(best):
+                best = verdict
+            if gap.classes or not (verdict.error or verdict.node_errors):
+                break
+        return best
 
     def _refusal(self, requirement: Requirement, graph: Mapping[str, Any], ignore: Ignore | None) -> NobodyCanRun:
         gaps = ((one, requirements.missing(one, requirement)) for one in self.inventories.values())
@@ -150,6 +171,15 @@ class FleetView:
         """
         self._snapshot.judge(requirement, graph, ignore)
 
+    def verdict(
+        self, graph: Mapping[str, Any], targets: Collection[Any] | None = None, ignore: Ignore | None = None
+    ) -> Verdict | None:
+        """What a single ComfyUI that is the whole fleet would say of it; None while no inventory is known.
+
+        `targets`: the outputs that it is to be run for (None: all). It may be called from a thread.
+        """
+        return self._snapshot.verdict(graph, targets, ignore)
+
     async def requirement_id(self, digest: bytes, requirement: Requirement) -> int:
         """The id of a requirement set; asked of the database once an hour per process.
 
@@ -167,8 +197,17 @@ class FleetView:
         return known
 
 
-def _judged(graph: Mapping[str, Any], catalog: Catalog, ignore: Ignore | None) -> Verdict:
-    return validate(graph, catalog, skip_files=True, ignore=ignore, generation=Generation.NEW)
+def _judged(
+    graph: Mapping[str, Any], catalog: Catalog, ignore: Ignore | None, targets: Collection[Any] | None = None
+) -> Verdict:
+    return validate(
+        graph, catalog, partial_targets=targets, skip_files=True, ignore=ignore, generation=Generation.NEW
+    )
+
+
+def _goodness(verdict: Verdict) -> tuple[int, int]:
+    """More good outputs are better, then fewer faulty nodes."""
+    return len(verdict.outputs), -len(verdict.node_errors)
 
 
 def _invalid(verdict: Verdict) -> NobodyCanRun:
@@ -180,8 +219,12 @@ def _invalid(verdict: Verdict) -> NobodyCanRun:
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:
-    some = itertools.islice(verdict.node_errors.items(), MOST_FAULTY)
-    return {"error": verdict.error, "node_errors": dict(some)}
+    return {"error": verdict.error, "node_errors": told_errors(verdict)}
+
+
+def told_errors(verdict: Verdict) -> dict[str, Any]:
+    """The faulty nodes of a verdict, as many as an answer may have."""
+    return dict(itertools.islice(verdict.node_errors.items(), MOST_FAULTY))
 
 
 def _short(name: str) -> str:

@@ -13,7 +13,7 @@ from atelier.intake.service import Intake, Order
 from atelier.jobs import dead_letters, details
 from atelier.jobs import service as jobs
 from atelier.jobs.model import IdempotencyKey, Job, NewJob
-from atelier.jobs.store import reads
+from atelier.jobs.store import native, reads
 from atelier.kit.database import Tx
 from atelier.kit.errors import Kind, Refusal
 from atelier.kit.ids import AccountId, JobId
@@ -69,10 +69,7 @@ async def retry(
         new_id = (await _settled(intake, job_id, new)).new_id
         async with intake.database.autocommit() as tx:
             return await jobs.read(tx, account_id, new_id)
-    async with intake.database.transaction() as tx:
-        accepted = await intake.accept(tx, new)
-    intake.wakeups.publish("queue")
-    return accepted
+    return await intake.enter(new)
 
 
 async def replay(intake: Intake, caller: Caller, account_id: AccountId | None, job_id: JobId) -> Replayed:
@@ -122,7 +119,7 @@ async def _settled(intake: Intake, job_id: JobId, new: NewJob) -> Replayed:
             return Replayed(job_id, replayed_as, fresh=False)
         accepted = await intake.accept(tx, new)
         await dead_letters.settle(tx, job_id, accepted.id)
-    intake.wakeups.publish("queue")
+    intake.told(new.account_id)
     return Replayed(job_id, accepted.id, fresh=True)
 
 
@@ -148,5 +145,6 @@ async def _old(tx: Tx, account_id: AccountId, job_id: JobId) -> _Old:
         size=len(text),
         run_timeout=whole.terms.run_timeout,
         retry_of=job_id,
+        prompt=await native.prompt_of(tx, job_id),
     )
     return _Old(order, whole.job.end_user, whole.terms.dead)

@@ -24,7 +24,7 @@ def check_files(graph: Graph, catalogues: Iterable[Mapping[str, Any]]) -> None:
     known = tuple(catalogues)
     for catalogue in (NO_CATALOGUE, *known):
         for named in loader_inputs(graph, catalogue):
-            if _is_foreign(named.value) or not stays_inside(named.value):
+            if is_foreign(named.value) or not stays_inside(named.value):
                 raise _refusal(named, f"{named.value[:200]!r} may belong to another account")
         for named in linked_loaders(graph, catalogue):
             raise _refusal(named, f"which file it is would be known only when node {named.value[:200]!r} has run")
@@ -32,7 +32,8 @@ def check_files(graph: Graph, catalogues: Iterable[Mapping[str, Any]]) -> None:
         raise _refusal(named, f"{named.value[:200]!r} holds files of all accounts")
 
 
-def _is_foreign(value: str) -> bool:
+def is_foreign(value: str) -> bool:
+    """Whether a name may be that of another account's file, whatever server it is read on."""
     first, below = _first_folder(value)
     return bool(_ANNOTATED.search(value)) or (below and first == PLACED)
 

@@ -71,8 +71,8 @@ class Prompt:
     """What a client of the native API said beside its graph.
 
     `client_id` is where messages about the run go; None: to nobody in particular. `extra_data` is without secrets.
-    `outputs` are the nodes that it is run for. `shown` has the inputs as the client wrote them, by node and name,
-    where the stored graph names an asset instead.
+    `outputs` are the nodes that it is run for, empty: all that there are. `shown` has the inputs as the client
+    wrote them, by node and name, where the stored graph names an asset instead.
     """
 
     client_id: str | None = None
@@ -105,6 +105,11 @@ class Report:
     outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     messages: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped it."""
+        return any(event == "execution_interrupted" for event, _ in self.messages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from atelier.jobs.model import (
     Page,
     Preview,
     Progress,
+    Report,
 )
 from atelier.jobs.outflow import Outflow
 from atelier.jobs.store import attempts, claims, live, reads
@@ -175,7 +176,13 @@ async def _may_go_on(tx: Tx, claim: Claim) -> bool:
 
 
 async def finish_failed(
-    tx: Tx, claim: Claim, outcome: Outcome, error: JobError, evidence: dict[str, Any] | None = None
+    tx: Tx,
+    claim: Claim,
+    outcome: Outcome,
+    error: JobError,
+    evidence: dict[str, Any] | None = None,
+    *,
+    report: Report | None = None,
 ) -> bool:
     """End attempt and job for a reason of the graph's own. False when the attempt is not ours any more."""
     locked = await attempts.lock_job(tx, claim.job_id)
@@ -187,6 +194,8 @@ async def finish_failed(
         await attempts.end_job(tx, claim.job_id, JobState.CANCELED)
     else:
         await attempts.end_job(tx, claim.job_id, JobState.FAILED, error)
+    if report is not None and (report.interrupted or not canceling):
+        await attempts.save_report(tx, claim.job_id, report)
     return True
 
 
@@ -248,13 +257,15 @@ async def withdraw(
     return True
 
 
-async def succeed(database: Database, claim: Claim, outputs: Sequence[Made], ran: float = 0.0) -> bool:
+async def succeed(
+    database: Database, claim: Claim, outputs: Sequence[Made], ran: float = 0.0, report: Report | None = None
+) -> bool:
     """The end of a good job: attempt, outputs, capture and terminal event in one statement of its own.
 
     `ran`: seconds since it began, for a run so short that its start was never written down.
     """
     async with database.autocommit() as connection:
-        return await attempts.succeed(connection, claim, outputs, ran)
+        return await attempts.succeed(connection, claim, outputs, ran, report)
 
 
 class QueueBounds:

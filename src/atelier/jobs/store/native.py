@@ -119,6 +119,12 @@ async def live(tx: Tx, account_id: AccountId) -> list[Live]:
     return [Live(JobId(row[0]), row[1], row[2], JobState(row[3]), row[4]) for row in rows]
 
 
+async def prompt_of(tx: Tx, job_id: JobId) -> Prompt | None:
+    """What came with a job. The caller has checked whose job it is."""
+    row = await (await tx.execute(statements.PROMPT, (job_id,))).fetchone()
+    return Prompt(row[0], row[1], tuple(row[2]), row[3]) if row else None
+
+
 async def clear(tx: Tx, account_id: AccountId) -> None:
     await tx.execute(statements.CLEAR, {"account": account_id})
 

@@ -176,6 +176,8 @@ CROSS JOIN LATERAL (SELECT native_prompt_id FROM jobs WHERE id = l.id LIMIT 1) j
 ORDER BY l.position
 """  # noqa: S608 - fixed columns
 
+PROMPT = "SELECT client_id, extra_data, outputs, shown FROM native_prompts WHERE job_id = %s"
+
 REMAINING = """
 SELECT (SELECT count(*) FROM jobs
         WHERE account_id = %(account)s AND state IN ('claimed', 'running', 'canceling'))

@@ -1,0 +1,142 @@
+"""A prompt of the native API becomes a job, or is refused in the words of one ComfyUI that is the whole fleet.
+
+Files are named as clients name them, and found among the account's own. Where one output is good and another bad,
+the good one runs, and the answer says what is wrong with the other (wire contract 3 and 4).
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from atelier.accounts.model import Caller
+from atelier.assets.service import MissingAssets
+from atelier.comfy import validation_errors as errors
+from atelier.comfy.bounds import DEFAULT_LIMITS, check_bounds
+from atelier.comfy.graph import Graph, InvalidWorkflow, WorkflowFormatUi, parse
+from atelier.fleet.inventory import Inventory
+from atelier.fleet.view import told_errors
+from atelier.intake.loaded import Files, find_files, names_in
+from atelier.intake.needs import needs_of
+from atelier.intake.prompt_words import gone_files, in_native_words, refused, unknown_files
+from atelier.intake.rules import check_files, is_foreign
+from atelier.intake.service import Intake, Judged, Order, is_asset, judged
+from atelier.jobs.model import Job, Prompt
+
+DIALECT = "comfyui"
+
+
+@dataclass(frozen=True, slots=True)
+class NativeOrder:
+    """A request to /prompt, its members of the right types. `size`: bytes that it had.
+
+    `graph` is parsed JSON as it came. `prompt_id` None: the job's id. `targets` None: all outputs. `extra_data`
+    can be stored as it is, and has no `secrets` any more; these go to the server alone.
+    """
+
+    graph: object
+    prompt_id: uuid.UUID | None = None
+    number: float | None = None
+    front: bool = False
+    client_id: str | None = None
+    extra_data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    targets: Sequence[str] | None = None
+    secrets: Mapping[str, str] | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What /prompt answers. `node_errors`: what is wrong with the outputs that are not run."""
+
+    job: Job
+    prompt_id: str
+    number: float
+    node_errors: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """`outputs` are those that are run, empty: all (nobody knows which they are)."""
+
+    judged: Judged
+    outputs: tuple[str, ...]
+    node_errors: Mapping[str, Any]
+
+
+async def submit(intake: Intake, caller: Caller, order: NativeOrder) -> Submitted:
+    """Accept a prompt: one round trip, where it names no files.
+
+    Raises PromptRefused and InvalidWorkflow (their `details` are ComfyUI's answer: `error` and `node_errors`),
+    QueueFull, DuplicatePrompt; nothing was written then.
+    """
+    graph = await intake.thought(order.size, lambda: _read(intake, order))
+    files = await _files(intake, caller, graph)
+    verdict = await intake.thought(order.size, lambda: _judge(intake, order, files))
+    prompt = Prompt(order.client_id, order.extra_data, verdict.outputs, files.shown)
+    new = await intake.drawn_up(caller, _order(order, prompt), verdict.judged)
+    try:
+        job = await intake.enter(new)
+    except MissingAssets as missing:
+        raise gone_files(files.graph, missing) from missing
+    return Submitted(job, str(order.prompt_id or job.id), _number(order, job), verdict.node_errors)
+
+
+def _read(intake: Intake, order: NativeOrder) -> Graph:
+    """The graph, and nothing beside it that could not be stored."""
+    try:
+        check_bounds([order.client_id, order.secrets, order.number], DEFAULT_LIMITS)
+        return parse(order.graph)
+    except (InvalidWorkflow, WorkflowFormatUi) as refusal:
+        raise in_native_words(intake.fleet, order.graph, refusal) from refusal
+
+
+async def _files(intake: Intake, caller: Caller, graph: Graph) -> Files:
+    """The graph with the account's own files in it. The database is asked only where a file is named."""
+    catalogues = [inventory.classes for inventory in intake.fleet.inventories()]
+    named = names_in(graph, catalogues)
+    if not named:
+        return Files(graph)
+    async with intake.database.autocommit() as tx:
+        return await find_files(tx, caller.account_id, graph, named)
+
+
+def _judge(intake: Intake, order: NativeOrder, files: Files) -> _Verdict:
+    graph, known = files.graph, tuple(intake.fleet.inventories())
+    if foreign := [one for one in files.unknown if is_foreign(one.value)]:
+        raise unknown_files(foreign)
+    check_files(graph, [inventory.classes for inventory in known])
+    verdict = intake.fleet.verdict(graph, order.targets, is_asset)
+    if verdict is None:
+        outputs = tuple(dict.fromkeys(target for target in order.targets or () if target in graph))
+        if order.targets is not None and not outputs:
+            raise refused(errors.no_outputs())
+        return _Verdict(_judged(graph, known, outputs), outputs, {})
+    if verdict.error is not None:
+        raise refused(verdict.error, told_errors(verdict))
+    return _Verdict(_judged(graph, known, verdict.outputs), verdict.outputs, told_errors(verdict))
+
+
+def _judged(graph: Graph, known: Sequence[Inventory], outputs: tuple[str, ...]) -> Judged:
+    try:
+        return judged(graph, needs_of(graph, known, outputs))
+    except MissingAssets as missing:
+        raise gone_files(graph, missing) from missing
+
+
+def _order(order: NativeOrder, prompt: Prompt) -> Order:
+    return Order(
+        order.graph,
+        DIALECT,
+        secrets=order.secrets,
+        native_prompt_id=order.prompt_id,
+        number=order.number,
+        front=order.front,
+        prompt=prompt,
+    )
+
+
+def _number(order: NativeOrder, job: Job) -> float:
+    if order.number is not None:
+        return order.number
+    return -job.position if order.front else job.position

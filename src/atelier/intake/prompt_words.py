@@ -1,0 +1,90 @@
+"""What a prompt is refused with: always `error` and `node_errors`, in the words of ComfyUI's servers of 2026."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from atelier.assets.service import MissingAssets
+from atelier.comfy import validation_errors as errors
+from atelier.comfy.catalog import InputSpec, as_object
+from atelier.comfy.graph import AssetReference, Graph, InvalidWorkflow, LoaderInput, WorkflowFormatUi, assets_in
+from atelier.fleet.view import FleetView, told_errors
+from atelier.kit.errors import Kind, Refusal
+
+MOST_TOLD = 100
+"""Faulty nodes in one answer."""
+
+LONGEST_NAME = 200
+
+_JUDGED = frozenset({"dependency_cycle", "prompt_outputs_failed_validation"})
+"""What a server finds as well, and says in its own way; such a graph is well-formed and of bearable size."""
+
+
+class PromptRefused(Refusal):
+    """`details` is what ComfyUI answers 400 with: `{"error": {…}, "node_errors": {…}}`."""
+
+    kind = Kind.INVALID
+    code = "invalid_prompt"
+
+
+def refused(error: Mapping[str, Any], node_errors: Mapping[str, Any] | None = None) -> PromptRefused:
+    message = f"{error['message']} {error['details']}".strip()
+    return PromptRefused(message, details={"error": dict(error), "node_errors": dict(node_errors or {})})
+
+
+def in_native_words(
+    fleet: FleetView, document: object, refusal: InvalidWorkflow | WorkflowFormatUi
+) -> PromptRefused:
+    """What a server would have said of a graph that never reaches one; where it would be silent, why not."""
+    details = refusal.details or {}
+    error = cast("Mapping[str, Any]", details["error"])
+    graph = as_object(document) or {}
+    if error["type"] in _JUDGED:
+        verdict = fleet.verdict(graph)
+        if verdict is not None and verdict.error is not None:
+            return refused(verdict.error, told_errors(verdict))
+    if isinstance(refusal, WorkflowFormatUi):
+        error = errors.missing_node_type("nodes", None, "nodes") | {"message": refusal.message}
+    elif error["type"] == "missing_node_type":
+        node_id = str(error["extra_info"]["node_id"])
+        node = as_object(graph.get(node_id)) or {}
+        title = (as_object(node.get("_meta")) or {}).get("title", node_id)
+        error = errors.missing_node_type(node_id, None, title)
+    return refused(error, details["node_errors"])
+
+
+def unknown_files(named: Iterable[LoaderInput]) -> PromptRefused:
+    """Files that nobody has, as LoadImage and its kind say it (nodes.LoadImage.VALIDATE_INPUTS)."""
+    return _bad_files((one, f"Invalid {_kind(one)} file: {one.value[:LONGEST_NAME]}") for one in named)
+
+
+def _kind(named: LoaderInput) -> str:
+    return next((kind for kind in ("audio", "video", "latent") if kind in named.class_type.lower()), "image")
+
+
+def gone_files(graph: Graph, missing: MissingAssets) -> PromptRefused:
+    """Assets that the account does not have, or has no more."""
+    ids = set(cast("list[str]", (missing.details or {}).get("missing_ids", [])))
+    return _bad_files(_assets_of(graph, ids))
+
+
+def _assets_of(graph: Graph, ids: set[str]) -> Iterable[tuple[LoaderInput, str]]:
+    for node_id, node in graph.items():
+        for name, value in node["inputs"].items():
+            for one in assets_in({node_id: {**node, "inputs": {name: value}}}):
+                told = one.id if isinstance(one, AssetReference) else one.path
+                if told in ids:
+                    yield LoaderInput(node_id, node["class_type"], name, told), f"Invalid file: {told}"
+
+
+def _bad_files(found: Iterable[tuple[LoaderInput, str]]) -> PromptRefused:
+    node_errors: dict[str, Any] = {}
+    for one, reason in found:
+        entry = node_errors.setdefault(
+            one.node_id, {"errors": [], "dependent_outputs": [], "class_type": one.class_type}
+        )
+        spec = InputSpec(one.name, "COMBO", {}, required=True)
+        entry["errors"].append(errors.custom_validation_failed(spec, reason))
+        if len(node_errors) >= MOST_TOLD:
+            break
+    told = [fault for entry in node_errors.values() for fault in entry["errors"]]
+    return refused(errors.outputs_failed(told), node_errors)
