@@ -6,6 +6,7 @@ credentials, no cookies, either way. A server that does not answer is left alone
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -20,9 +21,12 @@ from atelier.comfy.wire import lost_by_status, sorted_failures, without_origin
 from atelier.fleet.model import Health, Server
 from atelier.fleet.view import FleetView
 from atelier.kit import clock
+from atelier.kit.http.sse import StreamSlots
 from atelier.kit.ids import ServerId
 
 AT_ONCE = 32
+PASSED_PER_ACCOUNT = 16
+"""Requests of one account that are passed on at once."""
 CONNECT_SECONDS = 3.0
 WHOLE_SECONDS = 30.0
 SHUNNED_SECONDS = 10.0
@@ -44,9 +48,14 @@ class Fetched:
 
 @dataclass(slots=True)
 class Reach:
-    """Asks servers while it is `opened`, over a session that keeps no cookies and unpacks nothing by itself."""
+    """Asks servers while it is `opened`, over a session that keeps no cookies and unpacks nothing by itself.
+
+    `passing` and `sticky` are what is known of requests that are passed on: how many, and who was sent where.
+    """
 
     fleet: FleetView
+    passing: StreamSlots = field(default_factory=lambda: StreamSlots(PASSED_PER_ACCOUNT))
+    sticky: OrderedDict[str, ServerId] = field(default_factory=OrderedDict[str, ServerId])
     _http: aiohttp.ClientSession | None = None
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _shunned: dict[ServerId, float] = field(default_factory=dict[ServerId, float])
