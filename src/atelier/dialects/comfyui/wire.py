@@ -92,10 +92,10 @@ def extra_data(entry: Entry) -> dict[str, Any]:
 
 
 def targets(entry: Entry) -> list[str]:
-    """The output nodes that it is run for; in other dialects' jobs those that made something, or feed no other."""
-    if entry.prompt:
+    """The output nodes that it is run for; where nobody chose any, those that made something, or feed no other."""
+    if entry.prompt and entry.prompt.outputs:
         return list(entry.prompt.outputs)
-    made = dict.fromkeys(output.node_id for output in entry.job.outputs)
+    made = () if entry.prompt else dict.fromkeys(output.node_id for output in entry.job.outputs)
     return list(made) or _last_nodes(entry.graph or {})
 
 

@@ -1,0 +1,100 @@
+import httpx
+import pytest
+
+from atelier.accounts.model import Role
+from atelier.kit.database import Database
+from support.prompts import job_id, prompt, v2_job
+from support.serving import make_tenant
+from support.stage import Stage
+
+
+async def status(client: httpx.AsyncClient, prompt_id: str) -> str:
+    return str((await client.get(f"/api/v2/jobs/{prompt_id}")).json()["status"])
+
+
+async def running(client: httpx.AsyncClient, stage: Stage) -> str:
+    accepted = await prompt(client)
+    await stage.start(job_id(accepted["prompt_id"]))
+    return str(accepted["prompt_id"])
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"{bad", b'{"prompt_id": null}', b'{"prompt_id": ""}'])
+async def test_an_interrupt_without_an_id_stops_all_of_the_account_that_runs(
+    client: httpx.AsyncClient, stage: Stage, body: bytes
+) -> None:
+    first, second = await running(client, stage), await v2_job(client)
+    await stage.start(job_id(second))
+    waiting = (await prompt(client))["prompt_id"]
+
+    answer = await client.post("/interrupt", content=body)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert [await status(client, one) for one in (first, second, waiting)] == ["canceling", "canceling", "queued"]
+
+
+async def test_an_interrupt_with_an_id_stops_that_prompt_if_it_runs(
+    client: httpx.AsyncClient, stage: Stage
+) -> None:
+    first, second = await running(client, stage), await running(client, stage)
+    waiting = (await prompt(client))["prompt_id"]
+
+    for named in (first, waiting, "nope", "5"):
+        answer = await client.post("/api/interrupt", json={"prompt_id": named})
+        assert answer.status_code == 200
+
+    assert [await status(client, one) for one in (first, second, waiting)] == ["canceling", "running", "queued"]
+
+
+async def test_nobody_interrupts_another(
+    client: httpx.AsyncClient, other: httpx.AsyncClient, stage: Stage
+) -> None:
+    mine = await running(client, stage)
+
+    await other.post("/interrupt")
+    await other.post("/interrupt", json={"prompt_id": mine})
+    refused = await other.post("/interrupt?account=all")
+
+    assert refused.status_code == 403
+    assert await status(client, mine) == "running"
+
+
+async def test_an_admin_interrupts_anybody_when_it_says_so(
+    client: httpx.AsyncClient, base: str, database: Database, stage: Stage
+) -> None:
+    first, second = await running(client, stage), await running(client, stage)
+    admin = await make_tenant(database, "admin", Role.ADMIN)
+
+    async with httpx.AsyncClient(base_url=base, headers=admin.headers) as operator:
+        await operator.post("/interrupt")
+        untouched = await status(client, first)
+        await operator.post("/interrupt?account=all", json={"prompt_id": first})
+        one = [await status(client, first), await status(client, second)]
+        await operator.post("/interrupt?account=all")
+
+    assert untouched == "running"
+    assert one == ["canceling", "running"]
+    assert await status(client, second) == "canceling"
+
+
+async def test_other_json_than_an_object_is_refused_in_words(client: httpx.AsyncClient) -> None:
+    refused = await client.post("/interrupt", content=b"[]")
+
+    assert refused.status_code == 400
+    assert refused.json()["node_errors"] == {}
+
+
+async def test_an_interrupted_prompt_ends_as_one(client: httpx.AsyncClient, stage: Stage) -> None:
+    accepted = await prompt(client)
+    claim = await stage.start(job_id(accepted["prompt_id"]))
+
+    await client.post("/interrupt")
+    await stage.let_go(claim)
+
+    entry = (await client.get(f"/history/{accepted['prompt_id']}")).json()[accepted["prompt_id"]]
+    assert (entry["status"]["status_str"], entry["status"]["completed"]) == ("error", False)
+    assert entry["status"]["messages"][-1][0] == "execution_interrupted"
+
+
+async def test_control_is_not_asked_by_get(client: httpx.AsyncClient) -> None:
+    for path in ("/interrupt", "/free"):
+        assert (await client.get(path)).status_code in {404, 405}
