@@ -216,7 +216,7 @@ async def test_a_job_that_expires_says_why_it_never_ran(site: Site, yard: Yard) 
     await yard.run("UPDATE jobs SET created_at = now() - interval '24 h', wait_until = now() - interval '1 s'")
 
     async with yard.database.transaction() as tx:
-        assert await sweep.expire(tx, why=Outlook().why) == [overdue.id]
+        assert list(await sweep.expire(tx, why=Outlook().why)) == [overdue.id]
 
     ended = await yard.read(overdue.id)
     assert ended.state is JobState.EXPIRED

@@ -18,7 +18,7 @@ OF_A_JOB = ("jobs", "attempts", "job_events", "holds", "outputs", "job_inputs", 
 
 async def expire(yard: Yard, most: int = 500) -> list[JobId]:
     async with yard.database.transaction() as tx:
-        return await sweep.expire(tx, most)
+        return list(await sweep.expire(tx, most))
 
 
 async def partition(yard: Yard, keep_days: int = 7) -> None:

@@ -132,7 +132,7 @@ async def cancel_any_job(job_id: JobIdText, call: Known) -> Response:
     async with call.services.database.transaction() as tx:
         job = await jobs.cancel(tx, await _owner(tx, call, job_id), _id(job_id))
         body = await _spelled(tx, call, job.account_id, job.id)
-    for topic in (f"job:{job.id}", "cancel"):
+    for topic in (f"job:{job.id}", f"account:{job.account_id}", "cancel"):
         call.services.wakeups.publish(topic)
     return json_response(body)
 

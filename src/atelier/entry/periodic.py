@@ -56,6 +56,8 @@ class Rounds:
             ended = await sweep.expire(tx, why=self.outlook.why)
         for job_id in ended:
             self.ground.wakeups.publish(f"job:{job_id}")
+        for account_id in set(ended.values()):
+            self.ground.wakeups.publish(f"account:{account_id}")
 
     async def forget_finished(self) -> None:
         await self._while_some(sweep.forget_finished)

@@ -104,7 +104,7 @@ async def cancel_job(job_id: JobIdText, call: Known) -> Response:
     async with call.services.database.transaction() as tx:
         job = await jobs.cancel(tx, call.caller.account_id, _id(job_id))
         body = await _spelled(tx, call, job)
-    for topic in (f"job:{job.id}", "cancel"):
+    for topic in (f"job:{job.id}", f"account:{job.account_id}", "cancel"):
         call.services.wakeups.publish(topic)
     return json_response(body)
 

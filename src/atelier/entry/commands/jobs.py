@@ -74,7 +74,7 @@ def cancel(job: JobName, /, *, account: Owner = None, state: State = None) -> No
         async with opened(state) as (_, found):
             async with found.transaction() as tx:
                 ended = await service.cancel(tx, *await _owned(tx, account, job))
-            await wake(found, f"job:{ended.id}", "cancel")
+            await wake(found, f"job:{ended.id}", f"account:{ended.account_id}", "cancel")
         print_line(f"{ended.id} is {ended.state.shown}")
 
     process.run(end())
@@ -90,6 +90,7 @@ def retry(job: JobName, /, *, account: Owner = None, script: Script = False, sta
                 owner, job_id = await _owned(tx, account, job)
             async with by_hand.intake(settings, found) as intake:
                 new = await again.retry(intake, by_hand.OPERATOR, owner, job_id)
+            await wake(found, f"account:{owner}")
         made: dict[str, Any] = {"id": str(new.id), "retry_of": str(job_id)}
         as_json(made) if script else print_line(f"{new.id} is {new.state.shown}, a retry of {job_id}")
 

@@ -10,13 +10,13 @@ from atelier.fleet.words import span
 from atelier.jobs.model import JobError, JobState
 from atelier.jobs.store import attempts
 from atelier.kit.database import Tx
-from atelier.kit.ids import JobId
+from atelier.kit.ids import AccountId, JobId
 
 Why = Callable[[Tx, Sequence[JobId]], Awaitable[Mapping[JobId, str]]]
 """Words for why these jobs wait, as the end of "It was still …"."""
 
 _OVERDUE = """
-SELECT id, extract(epoch FROM now() - created_at)::float8 FROM jobs
+SELECT id, account_id, extract(epoch FROM now() - created_at)::float8 FROM jobs
 WHERE state = 'queued' AND wait_until < now() ORDER BY wait_until LIMIT %s
 FOR UPDATE SKIP LOCKED
 """
@@ -76,16 +76,20 @@ class Cleaned:
     mark: Mark | None
 
 
-async def expire(tx: Tx, most: int = 500, why: Why | None = None) -> list[JobId]:
-    """End jobs that waited longer than their queue time-to-live. `why` says why they wait. Gives their ids."""
+async def expire(tx: Tx, most: int = 500, why: Why | None = None) -> dict[JobId, AccountId]:
+    """End jobs that waited longer than their queue time-to-live. `why` says why they wait. Gives whose they were.
+
+    Wake `job:<id>` and `account:<id>` after the commit.
+    """
     rows = await tx.execute(_OVERDUE, (most,))
-    waited = {JobId(row[0]): float(row[1]) for row in await rows.fetchall()}
+    overdue = await rows.fetchall()
+    waited = {JobId(row[0]): float(row[2]) for row in overdue}
     reasons: Mapping[JobId, str] = await why(tx, list(waited)) if why is not None and waited else {}
     for job_id, seconds in waited.items():
         still = reasons.get(job_id, "waiting for a server")
         error = JobError("expired", f"It waited {span(seconds)} and was still {still}.")
         await attempts.end_job(tx, job_id, JobState.EXPIRED, error)
-    return list(waited)
+    return {JobId(row[0]): AccountId(row[1]) for row in overdue}
 
 
 async def forget_keys(tx: Tx) -> int:
