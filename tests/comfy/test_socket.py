@@ -39,10 +39,12 @@ class Ear:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.frames: list[str | bytes] = []
         self._more = asyncio.Event()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, frame: str | bytes) -> None:
         self.events.append(event)
+        self.frames.append(frame)
         self._more.set()
 
     async def until(self, wanted: Callable[[Event], bool]) -> Event:
@@ -102,6 +104,7 @@ async def test_flags_go_out_first_and_messages_come_in_order(server: StandIn) ->
         ExecutionStart("p", 1),
         Preview(None, None, "image/png", b"\x89PNG"),
     ]
+    assert ear.frames[2:] == [json.dumps(START), PICTURE]
     assert server.seen[0][1] == "/ws?clientId=me"
 
 
@@ -282,7 +285,7 @@ async def test_what_the_handler_raises_ends_the_listening(server: StandIn) -> No
         await socket.send_json(STATUS)
         await until_closed(socket)
 
-    def broken(event: Event) -> None:
+    def broken(event: Event, frame: str | bytes) -> None:
         raise ZeroDivisionError
 
     speaks(server, talk)

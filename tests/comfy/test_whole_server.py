@@ -34,7 +34,7 @@ class Line:
     events: list[Event]
     more: asyncio.Event
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: Event, _frame: str | bytes) -> None:
         self.events.append(event)
         self.more.set()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -87,8 +87,12 @@ class ComfyClient:
         client_id: str,
         extra_data: Mapping[str, Any] = _NO_DATA,
         number: float | None = None,
+        targets: Sequence[str] | None = None,
     ) -> Submitted:
-        """Enqueue a graph under our id. Raises Rejected; after LostServer or Unexpected it may be queued."""
+        """Enqueue a graph under our id, run for `targets` alone where they are given.
+
+        Raises Rejected; after LostServer or Unexpected it may be queued.
+        """
         body: dict[str, Any] = {
             "prompt": graph,
             "prompt_id": prompt_id,
@@ -97,6 +101,8 @@ class ComfyClient:
         }
         if number is not None:
             body["number"] = number
+        if targets is not None:
+            body["partial_execution_targets"] = list(targets)
         reply = await self._wire.json("POST", "prompt", body=body)
         return _submitted(reply)
 

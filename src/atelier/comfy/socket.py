@@ -53,6 +53,9 @@ class Refused:
 
 Event = Connected | Disconnected | Refused | Message
 
+Handle = Callable[[Event, str | bytes], None]
+"""Called with every event and the frame that it was read from; empty for those of the connection itself."""
+
 
 class _Unusable(Exception):  # noqa: N818 - never leaves this module
     def __init__(self, status: int) -> None:
@@ -86,7 +89,7 @@ class ComfySocket:
         self._heartbeat = heartbeat
         self._epoch = 0
 
-    async def listen(self, handle: Callable[[Event], None]) -> NoReturn:
+    async def listen(self, handle: Handle) -> NoReturn:
         """Call `handle` with every event, in order, until cancelled. What `handle` raises ends it."""
         failures = 0
         while True:
@@ -94,14 +97,14 @@ class ComfySocket:
             try:
                 await self._once(handle)
             except _Unusable as unusable:
-                handle(Refused(unusable.status))
+                handle(Refused(unusable.status), "")
             except LostServer as lost:
-                handle(Disconnected(str(lost), self._epoch))
+                handle(Disconnected(str(lost), self._epoch), "")
             failures = 0 if monotonic() - began > STEADY + self._connect_timeout else failures
             await asyncio.sleep(reconnect_delay(failures))
             failures += 1
 
-    async def _once(self, handle: Callable[[Event], None]) -> None:
+    async def _once(self, handle: Handle) -> None:
         """From opening one socket to its end; it is closed when this returns, before another is opened."""
         async with self._open() as socket:
             with sorted_failures():
@@ -109,7 +112,7 @@ class ComfySocket:
                     await socket.send_str(_FLAGS)
                     remaining = await _greeting(socket)
             self._epoch += 1
-            handle(Connected(self._epoch, remaining))
+            handle(Connected(self._epoch, remaining), "")
             with sorted_failures():
                 await _drain(socket, handle)
         raise LostServer(f"the server closed the socket ({socket.close_code})")
@@ -165,11 +168,11 @@ async def _greeting(socket: aiohttp.ClientWebSocketResponse) -> int:
             raise LostServer("the server closed the socket before it said anything")
 
 
-async def _drain(socket: aiohttp.ClientWebSocketResponse, handle: Callable[[Event], None]) -> None:
+async def _drain(socket: aiohttp.ClientWebSocketResponse, handle: Handle) -> None:
     async for frame in socket:
         message = _parsed(frame)
         if message is not None:
-            handle(message)
+            handle(message, frame.data)
 
 
 def _parsed(frame: aiohttp.WSMessage) -> Message | None:

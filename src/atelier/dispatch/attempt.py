@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import structlog
 
+from atelier.comfy.client import HistoryEntry
 from atelier.comfy.errors import ComfyError, LostServer, Rejected, Unexpected
 from atelier.comfy.messages import Executing, ExecutionStart, Message, Preview
 from atelier.dispatch.collect import saves_to_socket
@@ -16,6 +18,7 @@ from atelier.dispatch.ends import End, NotPlaced, NotSent
 from atelier.dispatch.gauge import Gauge
 from atelier.dispatch.host import Host
 from atelier.dispatch.limits import limit
+from atelier.dispatch.telling import Telling
 from atelier.dispatch.told import Told
 from atelier.dispatch.watch import Watch
 from atelier.jobs.model import Cause, Claim
@@ -55,19 +58,26 @@ class Attempt:
         self.started_timer: asyncio.TimerHandle | None = None
         self.frames: list[Preview] = []
         self.told = Told()
+        self.telling = Telling(claim, claim.told, host.relay, adopted=adopted) if claim.told else None
         self.watch = Watch(self)
         self._gauge = Gauge(self.graph)
         self._savers = saves_to_socket(self.graph)
+        self._node: str | None = None
         self._scope: asyncio.Timeout | None = None
         if claim.attempt_state == "running":
             self.started_at = clock.monotonic() - claim.ran
 
     # What the socket and the dispatcher say ----------------------------------------------------
 
-    def hear(self, message: Message) -> None:
-        """A message of the server that belongs to this prompt."""
+    def hear(self, message: Message, frame: str | bytes) -> None:
+        """A message of the server that belongs to this prompt, and the frame that it came in."""
         now = self.watch.hear()
+        if isinstance(message, Preview) and message.node_id is None:
+            message = replace(message, node_id=self._node)
         self.told.hear(message, self.host.epoch)
+        if self.telling is not None:
+            result = isinstance(message, Preview) and message.node_id in self._savers
+            self.telling.hear(message, frame, result=result)
         match message:
             case ExecutionStart():
                 self.note_started()
@@ -80,9 +90,16 @@ class Attempt:
             case Preview(node_id=node, content_type=content_type, image=image):
                 self.host.telemetry.preview(self.claim.job_id, node or "", content_type, image)
             case _:
+                self._node = message.node if isinstance(message, Executing) else self._node
                 progress = self._gauge.take(message)
                 if progress is not None:
                     self.host.telemetry.progress(self.claim.job_id, progress)
+
+    async def tell_all(self, entry: HistoryEntry) -> None:
+        """It is over: before anybody is told so, its client has heard of everything else, wherever it listens."""
+        if self.telling is not None:
+            self.telling.catch_up(entry)
+            await self.telling.flush()
 
     def ran(self) -> float:
         """Seconds since the server began it, as far as we know."""
@@ -96,6 +113,8 @@ class Attempt:
         return self.started_write is None
 
     def note_started(self) -> None:
+        if self.telling is not None:
+            self.telling.begun()
         if self.started_at is None:
             self.started_at = clock.monotonic()
             self.host.started(self)
@@ -165,6 +184,8 @@ class Attempt:
 
     async def _place(self) -> dict[str, Any] | NotPlaced | NotSent:
         try:
+            if self.telling is not None:
+                await self.telling.begin()
             return await self.host.placer.place(self.claim.job_id, self.prompt_id, self.graph)
         except LostServer as lost:
             self.host.trouble(str(lost))
@@ -179,10 +200,16 @@ class Attempt:
             return NotPlaced(str(error))
 
     async def _post(self, placed: dict[str, Any]) -> Rejected | NotSent | None:
+        if self.telling is not None:
+            self.telling.placed(placed)
         self.watch.sending()
         try:
             await self.host.client.submit(
-                placed, prompt_id=self.prompt_id, client_id=self.host.client_id, extra_data=self._extra_data()
+                placed,
+                prompt_id=self.prompt_id,
+                client_id=self.host.client_id,
+                extra_data=self._extra_data(),
+                targets=self._targets(),
             )
         except Rejected as rejected:
             return rejected
@@ -197,4 +224,11 @@ class Attempt:
         return None
 
     def _extra_data(self) -> dict[str, Any]:
-        return dict(self.claim.secrets or {})
+        told = self.telling.extra_data() if self.telling is not None else {}
+        return told | dict(self.claim.secrets or {})
+
+    def _targets(self) -> Sequence[str] | None:
+        if self.telling is None:
+            return None
+        inventory = self.host.inventory
+        return self.telling.targets(self.graph, inventory.catalog if inventory else None)

@@ -54,4 +54,5 @@ class Beginnings:
         except (psycopg.Error, OSError) as error:
             _log.info("attempt.start_not_written", job=str(claim.job_id), reason=str(error))
             return
+        self._context.wakeups.publish(f"account:{claim.account_id}")
         self._context.wakeups.publish(f"job:{claim.job_id}")

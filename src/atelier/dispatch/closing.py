@@ -10,7 +10,7 @@ import structlog
 from atelier.dispatch.attempt import Attempt
 from atelier.fleet.store import roster
 from atelier.jobs import service as jobs
-from atelier.jobs.model import Cause, Claim, JobError, Outcome
+from atelier.jobs.model import Cause, Claim, JobError, Outcome, Report
 from atelier.kit.database import AWAY, Database, Tx
 
 _log = structlog.get_logger(__name__)
@@ -40,11 +40,18 @@ class Closing:
         self._database = database
 
     async def failed(
-        self, attempt: Attempt, outcome: Outcome, error: JobError, evidence: Mapping[str, Any] | None = None
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        error: JobError,
+        evidence: Mapping[str, Any] | None = None,
+        *,
+        report: Report | None = None,
     ) -> None:
-        """The job ends: it would fail anywhere."""
+        """The job ends: it would fail anywhere. `report`: what the client of a native prompt reads of the run."""
         told = {**_where(attempt), **(evidence or {})}
-        await self._in_transaction(lambda tx: jobs.finish_failed(tx, attempt.claim, outcome, error, told))
+        claim = attempt.claim
+        await self._in_transaction(lambda tx: jobs.finish_failed(tx, claim, outcome, error, told, report=report))
 
     async def crashed(self, claim: Claim, error: JobError, evidence: Mapping[str, Any]) -> None:
         """The job ends by a bug of ours."""

@@ -10,6 +10,8 @@ from atelier.assets import service as assets
 from atelier.assets.model import Received
 from atelier.comfy.client import ComfyClient, Download, HistoryEntry, OutputItem
 from atelier.comfy.messages import Preview
+from atelier.comfy.output_names import shown_folder
+from atelier.comfy.rewriting import folder_of
 from atelier.jobs.model import Made, OutputKind
 from atelier.kit.database import Database
 from atelier.kit.ids import AssetId, new_uuid
@@ -63,7 +65,8 @@ async def _one(client: ComfyClient, shelf: Shelf, item: OutputItem) -> Made:
     async with client.view(item) as download:
         received = await shelf.put(download)
         content_type = _content_type(name, download.content_type, received.content_type)
-    return _made(item.node_id, name, content_type, received, temporary=item.type == "temp")
+    subfolder = shown_folder(item.subfolder, folder_of(item.subfolder))
+    return _made(item.node_id, name, content_type, received, temporary=item.type == "temp", subfolder=subfolder)
 
 
 async def _frame(shelf: Shelf, frame: Preview, number: int) -> Made:
@@ -74,7 +77,9 @@ async def _frame(shelf: Shelf, frame: Preview, number: int) -> Made:
     return _made(node_id, f"websocket_{node_id}_{number:05}_{suffix}", frame.content_type, received)
 
 
-def _made(node_id: str, name: str, content_type: str, received: Received, *, temporary: bool = False) -> Made:
+def _made(
+    node_id: str, name: str, content_type: str, received: Received, *, temporary: bool = False, subfolder: str = ""
+) -> Made:
     return Made(
         id=AssetId(new_uuid()),
         node_id=node_id,
@@ -84,6 +89,7 @@ def _made(node_id: str, name: str, content_type: str, received: Received, *, tem
         size=received.blob.size,
         hash=received.blob.hash,
         temporary=temporary,
+        subfolder=subfolder,
     )
 
 

@@ -58,6 +58,7 @@ class Driver:
         self.server_id = server.id
         self.settings = context.settings
         self.telemetry = context.telemetry
+        self.relay = context.relay
         self.client_id = f"atelier-{server.id}-{lease.fence}"
         self.client = ComfyClient(
             context.http, server.url, headers=server.headers, timeouts=context.settings.timeouts
@@ -242,6 +243,7 @@ class Driver:
             await self._beginnings.settle(attempt, succeeded=_succeeded(end))
             if isinstance(end, HistoryEntry):
                 self.pulse.remember(attempt.prompt_id)
+                await attempt.tell_all(end)
             await self._ending.finish(attempt, end)
             if isinstance(end, Rejected):
                 self.placer.forget()
@@ -254,6 +256,7 @@ class Driver:
             self.offers.gone(attempt)
             self._attempts.pop(attempt.prompt_id, None)
             self.telemetry.forget(attempt.claim.job_id)
+        self._context.wakeups.publish(f"account:{attempt.claim.account_id}")
         self._context.wakeups.publish(f"job:{attempt.claim.job_id}")
         if _succeeded(end):
             self._feed.freed()
@@ -278,7 +281,7 @@ class Driver:
 
     # The socket --------------------------------------------------------------------------------
 
-    def _hear(self, event: Event) -> None:
+    def _hear(self, event: Event, frame: str | bytes) -> None:
         match event:
             case Connected(epoch=epoch):
                 self.epoch = epoch
@@ -295,14 +298,14 @@ class Driver:
                 self._strays.counted(remaining, len(self._on_server))
             case _:
                 self.heard_at = clock.monotonic()
-                self._route(event)
+                self._route(event, frame)
 
-    def _route(self, message: m.Message) -> None:
+    def _route(self, message: m.Message, frame: str | bytes) -> None:
         """To the attempt that the message names; without a name, to the one that runs."""
         prompt_id = getattr(message, "prompt_id", None)
         attempt = self._attempts.get(prompt_id) if prompt_id else self._running()
         if attempt is not None:
-            attempt.hear(message)
+            attempt.hear(message, frame)
 
     def _running(self) -> Attempt | None:
         return next((attempt for attempt in self._on_server if attempt.started_at is not None), None)

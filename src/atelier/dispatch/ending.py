@@ -15,7 +15,7 @@ from atelier.dispatch.ends import End, Gone, NotPlaced, NotSent
 from atelier.dispatch.failures import Failures
 from atelier.fleet.model import Origin
 from atelier.jobs import service as jobs
-from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome
+from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome, Report
 from atelier.kit import clock
 from atelier.kit.database import Database
 from atelier.kit.errors import Refusal
@@ -61,9 +61,9 @@ class Ending:
             case Success():
                 await self._collect(attempt, entry)
             case Interrupted():
-                await self._interrupted(attempt)
+                await self._interrupted(attempt, entry)
             case Failed(data):
-                await self._failures.run(attempt, dict(data))
+                await self._failures.run(attempt, entry, dict(data))
 
     async def crashed(self, claim: Claim, error: Exception) -> None:
         """A bug of ours: the job ends, its hold is released, the log has the rest."""
@@ -149,9 +149,10 @@ class Ending:
     async def _succeed(self, attempt: Attempt, entry: HistoryEntry, made: list[Made] | None) -> None:
         """Once more from the start, when PostgreSQL died since the bytes were announced, and forgot them."""
         claim = attempt.claim
+        report = attempt.telling.report(entry) if attempt.telling else None
         try:
             if made is None or not await self._closing.insist(
-                lambda: jobs.succeed(self._database, claim, made, attempt.ran())
+                lambda: jobs.succeed(self._database, claim, made, attempt.ran(), report)
             ):
                 await self._closing.canceled(attempt)
         except psycopg.errors.ForeignKeyViolation as error:
@@ -173,7 +174,7 @@ class Ending:
             case Gone.STUCK | Gone.FORGOTTEN if attempt.cancel_asked:
                 await self._closing.canceled(attempt)
             case Gone.STUCK | Gone.FORGOTTEN if attempt.watch.timed_out:
-                await self._interrupted(attempt)
+                await self._interrupted(attempt, None)
             case Gone.STUCK:
                 await self._closing.withdraw(attempt)
             case Gone.FORGOTTEN:
@@ -188,12 +189,21 @@ class Ending:
         else:
             await self._closing.retriable(attempt, Trouble(Cause.PROMPT_GONE, {}, was_running=began))
 
-    async def _interrupted(self, attempt: Attempt) -> None:
+    async def _interrupted(self, attempt: Attempt, entry: HistoryEntry | None) -> None:
         if attempt.watch.timed_out:
             error = JobError("timed_out", f"The run took longer than the {attempt.limit.words}, and was stopped.")
-            await self._closing.failed(attempt, Outcome.TIMED_OUT, error, {"limit": attempt.limit.seconds})
+            evidence, report = {"limit": attempt.limit.seconds}, _stopped(attempt, entry, error)
+            await self._closing.failed(attempt, Outcome.TIMED_OUT, error, evidence, report=report)
         elif attempt.evicted:
             await self._closing.withdraw(attempt, f"its server was quarantined: {attempt.evicted}")
         else:
             error = JobError("interrupted", "The run was interrupted on the server, not through Atelier.")
-            await self._closing.failed(attempt, Outcome.FAILED, error)
+            report = attempt.telling.report(entry) if attempt.telling and entry else None
+            await self._closing.failed(attempt, Outcome.FAILED, error, report=report)
+
+
+def _stopped(attempt: Attempt, entry: HistoryEntry | None, error: JobError) -> Report | None:
+    """A run that we stopped ourselves; one that its owner stopped meanwhile is read as such."""
+    if attempt.telling is None or entry is None:
+        return None
+    return attempt.telling.report(entry) if attempt.cancel_asked else attempt.telling.failed(entry, error)

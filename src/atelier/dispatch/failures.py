@@ -5,11 +5,12 @@ from typing import Any
 import structlog
 
 from atelier.comfy.catalog import as_list, as_object
+from atelier.comfy.client import HistoryEntry
 from atelier.comfy.errors import ComfyError, Failure, FailureKind, LostServer, Rejected, sort_failure
+from atelier.comfy.rewriting import FOLDER
 from atelier.dispatch.attempt import Attempt
 from atelier.dispatch.closing import Closing, Trouble
 from atelier.dispatch.ends import NotPlaced
-from atelier.dispatch.placing import FOLDER
 from atelier.dispatch.probe import cannot_store
 from atelier.dispatch.quarantine import Illness
 from atelier.fleet.machine import machine_of
@@ -26,7 +27,7 @@ class Failures:
     def __init__(self, closing: Closing) -> None:
         self._closing = closing
 
-    async def run(self, attempt: Attempt, data: dict[str, Any]) -> None:
+    async def run(self, attempt: Attempt, entry: HistoryEntry, data: dict[str, Any]) -> None:
         """An execution_error."""
         failure = sort_failure(data)
         match failure.kind:
@@ -44,7 +45,8 @@ class Failures:
                     failure.node_type,
                     _traceback(data),
                 )
-                await self._closing.failed(attempt, Outcome.FAILED, error, _evidence(failure))
+                report = attempt.telling.report(entry) if attempt.telling else None
+                await self._closing.failed(attempt, Outcome.FAILED, error, _evidence(failure), report=report)
 
     async def _out_of_memory(self, attempt: Attempt, failure: Failure) -> None:
         try:

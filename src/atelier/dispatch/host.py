@@ -7,7 +7,9 @@ from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.placing import Placer
 from atelier.dispatch.quarantine import Quarantine
 from atelier.dispatch.telemetry import Telemetry
+from atelier.fleet.inventory import Inventory
 from atelier.fleet.model import Server
+from atelier.jobs.relay import Relay
 
 if TYPE_CHECKING:
     from atelier.dispatch.attempt import Attempt
@@ -20,6 +22,7 @@ class Host(Protocol):
     client_id: str
     placer: Placer
     telemetry: Telemetry
+    relay: Relay
     settings: DispatchSettings
     quarantine: Quarantine
     server: Server
@@ -29,6 +32,11 @@ class Host(Protocol):
     @property
     def epoch(self) -> int:
         """Counts the socket's connections."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory | None:
+        """What the server can run, once it has told."""
         ...
 
     @property

@@ -20,6 +20,7 @@ from atelier.comfy.client import ComfyClient
 from atelier.comfy.errors import Rejected
 from atelier.comfy.links import Graph
 from atelier.comfy.prefixes import rewrite_prefixes
+from atelier.comfy.rewriting import FOLDER, run_folder
 from atelier.comfy.uploads import UploadedFile
 from atelier.fleet.store import deposits
 from atelier.fleet.store.deposits import Deposit
@@ -28,10 +29,8 @@ from atelier.kit.database import Database
 from atelier.kit.ids import JobId, ServerId
 from atelier.storage.model import Storage
 
-FOLDER = "atelier"
-"""Below the server's input folder. intake.rules refuses graphs that name files in it."""
-
 INPUT = f"input/{FOLDER}"
+"""intake.rules refuses graphs that name files in it."""
 
 KEPT = 10_000
 """Files that are known to lie there; asking for one again costs a millisecond."""
@@ -72,7 +71,7 @@ class Placer:
             async with self._database.transaction() as tx:
                 await deposits.add_outputs(tx, self._server_id, day)
             self._day = day
-        return rewrite_prefixes(await self._with_inputs(job_id, graph), f"{FOLDER}/{day}/{prompt_id}")
+        return rewrite_prefixes(await self._with_inputs(job_id, graph), run_folder(day, prompt_id))
 
     async def _with_inputs(self, job_id: JobId, graph: Graph) -> Graph:
         if not assets_in(graph):

@@ -152,9 +152,11 @@ class _Run:
         def say(text: str) -> None:
             self.engine.sockets.send_text(text, node_id, self.prompt.client_id)
 
-        return Call(
-            self.engine.shop, self.prompt.id, node_id, inputs, self.engine.cache.marked(), pnginfo, watch, say
-        )
+        def send(event: str, data: Mapping[str, Any]) -> None:
+            self.engine.sockets.send(event, data, self.prompt.client_id)
+
+        graph = self.engine.cache.marked()
+        return Call(self.engine.shop, self.prompt.id, node_id, inputs, graph, pnginfo, watch, say, send)
 
     def _inputs(self, node: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = dict(as_object(node.get("inputs")) or {})

@@ -3,15 +3,15 @@
 Locks are taken in one order everywhere: lease, job, attempt.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from atelier.jobs.model import Claim, Counters, Failed, JobError, JobState, Made, Outcome
+from atelier.jobs.model import Claim, Counters, Failed, JobError, JobState, Made, Outcome, Report
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
+from atelier.kit.storable import json_text
 
 # Conditions are written so that each table is entered by its primary key, also by a plan that was made while the
 # tables were empty and any index looked as good.
@@ -38,7 +38,7 @@ locked AS (
 SELECT job_id FROM attempt
 """
 
-_SUCCEED = """
+_SUCCESS = """
 WITH locked AS (
     SELECT id FROM jobs WHERE id = %(job)s AND state IN ('claimed', 'running') FOR UPDATE
 ), attempt AS (
@@ -57,7 +57,7 @@ WITH locked AS (
 ), made AS (
     SELECT m.*, decode(m.hash, 'hex') AS digest
     FROM jsonb_to_recordset(%(outputs)s) AS m(ordinal int, id uuid, node_id text, name text, kind text,
-         content_type text, size bigint, hash text, temporary boolean)
+         content_type text, size bigint, hash text, temporary boolean, subfolder text)
 ), blob AS (
     UPDATE blobs SET marked_at = NULL
     WHERE hash = ANY(ARRAY(SELECT digest FROM made, job)) AND coalesce(marked_at, '-infinity') > '-infinity'
@@ -65,8 +65,8 @@ WITH locked AS (
     INSERT INTO assets (id, account_id, hash, content_type, file_path, expires_at, job_id)
     SELECT made.id, job.account_id, digest, content_type, name, job.keep_until, job.id FROM made, job
 ), output AS (
-    INSERT INTO outputs (asset_id, job_id, attempt, ordinal, node_id, name, kind, temporary)
-    SELECT made.id, job.id, %(number)s, ordinal, node_id, name, kind, temporary FROM made, job
+    INSERT INTO outputs (asset_id, job_id, attempt, ordinal, node_id, name, kind, temporary, subfolder)
+    SELECT made.id, job.id, %(number)s, ordinal, node_id, name, kind, temporary, subfolder FROM made, job
 ), event AS (
     INSERT INTO job_events (job_day, job_id, seq, kind, terminal, data)
     SELECT day, job.id, event_seq - %(count)s - 1 + ordinal, 'output', false,
@@ -79,7 +79,23 @@ WITH locked AS (
     UPDATE holds SET state = 'captured', captured = amount, settled_at = now() FROM job
     WHERE holds.job_id = job.id AND holds.state = 'held'
 )
-SELECT id FROM job
+"""
+
+# The report of a native job is a part of the same statement; the other jobs' statement knows nothing of reports.
+_REPORT = """
+, report AS (
+    INSERT INTO native_reports (job_id, outputs, messages, meta)
+    SELECT id, %(shown)s::jsonb, %(messages)s::jsonb, %(meta)s::jsonb FROM job
+)
+"""
+_SUCCEEDED = "SELECT id FROM job"
+_SUCCEED = _SUCCESS + _SUCCEEDED
+_SUCCEED_AND_REPORT = _SUCCESS + _REPORT + _SUCCEEDED
+
+_SAVE_REPORT = """
+INSERT INTO native_reports (job_id, outputs, messages, meta)
+VALUES (%(job)s, %(shown)s::jsonb, %(messages)s::jsonb, %(meta)s::jsonb)
+ON CONFLICT (job_id) DO NOTHING
 """
 
 _LOCK_ATTEMPT = """
@@ -151,14 +167,25 @@ async def running(tx: Tx, claim: Claim) -> bool:
     return rows.rowcount == 1
 
 
-async def succeed(tx: Tx, claim: Claim, outputs: Sequence[Made], ran: float = 0.0) -> bool:
+async def succeed(
+    tx: Tx, claim: Claim, outputs: Sequence[Made], ran: float = 0.0, report: Report | None = None
+) -> bool:
     """End attempt and job with their outputs; where its start was not written down, it began `ran` seconds ago.
 
     False, and nothing written, when the attempt is not ours any more or the job is being canceled.
     """
     made = [_made(output, ordinal) for ordinal, output in enumerate(outputs, 1)]
-    rows = await tx.execute(_SUCCEED, {**_key(claim), "count": len(made), "outputs": json.dumps(made), "ran": ran})
+    given = {**_key(claim), "count": len(made), "outputs": json_text(made), "ran": ran}
+    if report is None:
+        rows = await tx.execute(_SUCCEED, given)
+    else:
+        rows = await tx.execute(_SUCCEED_AND_REPORT, {**given, **_reported(report)})
     return await rows.fetchone() is not None
+
+
+async def save_report(tx: Tx, job_id: JobId, report: Report) -> None:
+    """What a native client reads of a run that made nothing."""
+    await tx.execute(_SAVE_REPORT, {"job": job_id, **_reported(report)})
 
 
 async def lock_attempt(tx: Tx, claim: Claim) -> bool:
@@ -240,6 +267,14 @@ def _counters(counters: Counters) -> dict[str, int]:
     }
 
 
+def _reported(report: Report) -> dict[str, str]:
+    return {
+        "shown": json_text(report.outputs),
+        "messages": json_text(report.messages),
+        "meta": json_text(report.meta),
+    }
+
+
 def _made(made: Made, ordinal: int) -> dict[str, Any]:
     return {
         "ordinal": ordinal,
@@ -251,4 +286,5 @@ def _made(made: Made, ordinal: int) -> dict[str, Any]:
         "size": made.size,
         "hash": made.hash.hex(),
         "temporary": made.temporary,
+        "subfolder": made.subfolder,
     }

@@ -105,6 +105,8 @@ class Call:
     watch: Watcher
     say: Callable[[str], None]
     """Progress in words (a type 3 frame)."""
+    send: Callable[[str, Mapping[str, Any]], None]
+    """An event of the node's own."""
 
     def get(self, name: str, kind: type[T]) -> T:
         """The input as what it must be. A wrong value (a text where an image is due) fails the node."""

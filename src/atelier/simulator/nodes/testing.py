@@ -1,5 +1,6 @@
 """Nodes that fail, wait or block on purpose, as ComfyUI's own test pack has them."""
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -61,6 +62,12 @@ def block(call: Call) -> Made:
     return Made((Blocked("Blocked Execution" if call.get("verbose", bool) else None),))
 
 
+def send_event(call: Call) -> Made:
+    """Say something of its own to whoever asked for the prompt, as packs do; it names no prompt."""
+    call.send(call.text("event"), json.loads(call.text("data")))
+    return Made((call.inputs["value"],))
+
+
 def cycle(_call: Call) -> Made:
     """The real node grows a subgraph that waits for itself; only the way it ends is shown here."""
     exception_type = "graph.DependencyCycleError"
@@ -75,5 +82,6 @@ TEST_NODES: Mapping[str, Node] = {
     "TestSyncError": fail,
     "TestAsyncError": fail_later,
     "TestExecutionBlocker": block,
+    "TestSendEvent": send_event,
     "TestDynamicDependencyCycle": cycle,
 }

@@ -1,0 +1,225 @@
+"""The client of a native prompt is told of its run as if its own server ran it, and what was told is reported.
+
+Ends are not told here: they are told when history can be read (wire contract 5). A beginning is told once, however
+many attempts a job takes.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from atelier.comfy.catalog import Catalog, as_list
+from atelier.comfy.client import HistoryEntry
+from atelier.comfy.links import Graph
+from atelier.comfy.messages import (
+    Executed,
+    Executing,
+    ExecutionCached,
+    ExecutionError,
+    ExecutionInterrupted,
+    ExecutionStart,
+    ExecutionSuccess,
+    FeatureFlags,
+    Message,
+    Preview,
+    Progress,
+    ProgressState,
+    Status,
+    Unknown,
+)
+from atelier.comfy.replies import as_object
+from atelier.comfy.rewriting import Terms, binary_frame, event_data, message, text_frame, value, written_names
+from atelier.jobs.model import Claim, JobError, Report, Told
+from atelier.jobs.relay import Frame, FrameKind, Relay
+from atelier.kit import clock
+
+_STARTS = frozenset({"execution_start", "execution_cached"})
+
+_OURS = frozenset(
+    {"status", "feature_flags", "execution_start", "execution_success", "execution_error", "execution_interrupted"}
+)
+"""What clients are told by us alone, also where a server spells it in a way that nobody knows."""
+
+
+class Telling:
+    """Of one attempt. What it collects is small: what a run shows, and when it began and ended."""
+
+    def __init__(self, claim: Claim, told: Told, relay: Relay, *, adopted: bool) -> None:
+        self._claim = claim
+        self._told = told
+        self._relay = relay
+        self._terms = Terms(str(claim.prompt_id), told.prompt_id, told.position)
+        self._began = told.began or (adopted and claim.attempt_state == "running")
+        self._cached = False
+        self._messages: list[tuple[str, dict[str, Any]]] = []
+        self._outputs: dict[str, Any] = {}
+        self._executed: set[str] = set()
+
+    # Before it runs ----------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Know whether anybody listens."""
+        if not self._relay.wanted(self._claim.account_id):
+            await self._relay.look(self._claim.account_id)
+
+    def placed(self, graph: Graph) -> None:
+        """The graph as the server gets it: what files are called there is known from now on."""
+        written = written_names(graph, self._told.prompt.shown)
+        self._terms = dataclasses.replace(self._terms, written=written)
+
+    def extra_data(self) -> dict[str, Any]:
+        return dict(self._told.prompt.extra_data)
+
+    def targets(self, graph: Graph, catalog: Catalog | None) -> Sequence[str] | None:
+        """The nodes that it is run for, where the graph has more that could be."""
+        wanted = self._told.prompt.outputs
+        ends = {node_id for node_id, node in graph.items() if _is_output(node, catalog)}
+        return wanted if wanted and not ends <= set(wanted) else None
+
+    # While it runs -----------------------------------------------------------------------------
+
+    def hear(self, heard: Message, frame: str | bytes, *, result: bool = False) -> None:
+        """A message of this run and the frame that it came in. `result`: a picture that the run was made for."""
+        match heard:
+            case ExecutionStart() | ExecutionCached() | ExecutionSuccess() | ExecutionInterrupted():
+                self._keep(heard, frame)
+            case ExecutionError(blocked=False):
+                self._keep(heard, frame)
+            case Executed(node=node):
+                self._show(node, frame)
+            case Preview():
+                self._pass_on(FrameKind.STATE if result else FrameKind.PREVIEW, frame)
+            case _:
+                self._others(heard, frame)
+
+    def _others(self, heard: Message, frame: str | bytes) -> None:
+        """A bare `progress` may be a sign that custom nodes give to their own client (wire contract 14)."""
+        match heard:
+            case Status() | FeatureFlags() | Executing(node=None) | Executing(prompt_id=None):
+                pass
+            case Unknown(type=kind) if kind in _OURS:
+                pass
+            case Progress(prompt_id=str(), node=node):
+                self._pass_on(FrameKind.PROGRESS, frame, f"progress {node}")
+            case ProgressState():
+                self._pass_on(FrameKind.PROGRESS, frame, "state")
+            case _:
+                self._pass_on(FrameKind.STATE, frame)
+
+    def begun(self) -> None:
+        """It was seen to run; what the socket said of its beginning was perhaps lost."""
+        if not self._began:
+            now = int(clock.utcnow().timestamp() * 1000)
+            self._start(message("execution_start", {"prompt_id": self._terms.theirs, "timestamp": now}))
+
+    def catch_up(self, entry: HistoryEntry) -> None:
+        """What history knows and the socket did not say."""
+        for event, data in entry.messages:
+            if event == "execution_start" and not self._began:
+                self._start(message(event, data))
+            if event == "execution_cached" and not self._cached:
+                self._pass_on(FrameKind.STATE, message(event, data))
+        meta = as_object(entry.raw.get("meta"))
+        for node, output in as_object(entry.raw.get("outputs")).items():
+            if node not in self._executed:
+                shown = as_object(meta.get(node)).get("display_node", node)
+                told = {"node": node, "display_node": shown, "output": output, "prompt_id": self._terms.theirs}
+                self._send(FrameKind.STATE, message("executed", event_data("executed", told, self._terms)))
+
+    async def flush(self) -> None:
+        """Until everybody could read what was told."""
+        await self._relay.flush()
+
+    def _start(self, frame: str | bytes) -> None:
+        if not self._began:
+            self._began = True
+            self._pass_on(FrameKind.STATE, frame)
+
+    def _show(self, node: str, frame: str | bytes) -> None:
+        """Its files are told under the names by which the client finds them."""
+        data = event_data("executed", _data(frame), self._terms)
+        self._executed.add(node)
+        if data.get("output") is not None:
+            self._outputs[node] = data["output"]
+        self._send(FrameKind.STATE, message("executed", data))
+
+    def _keep(self, heard: Message, frame: str | bytes) -> None:
+        """For the report; a start and what was cached are told at once."""
+        document = as_object(json.loads(frame))
+        event = str(document.get("type"))
+        self._messages.append((event, event_data(event, as_object(document.get("data")), self._terms)))
+        match heard:
+            case ExecutionStart():
+                self._start(frame)
+            case ExecutionCached():
+                self._cached = True
+                self._pass_on(FrameKind.STATE, frame)
+            case _:
+                pass
+
+    def _pass_on(self, kind: FrameKind, frame: str | bytes, key: str = "") -> None:
+        if self._relay.wanted(self._claim.account_id):
+            body = text_frame(frame, self._terms) if isinstance(frame, str) else binary_frame(frame, self._terms)
+            self._send(kind, body, key)
+
+    def _send(self, kind: FrameKind, body: str | bytes, key: str = "") -> None:
+        claim, client_id = self._claim, self._told.prompt.client_id
+        self._relay.send(Frame(claim.account_id, claim.job_id, client_id, kind, body, key))
+
+    # When it has run ---------------------------------------------------------------------------
+
+    def report(self, entry: HistoryEntry) -> Report:
+        """What history shows of the run: the server's, or what the socket told where that was all of it."""
+        if not entry.raw:
+            meta = {node: _place(node) for node in self._outputs}
+            return Report(self._outputs, tuple(self._messages), meta)
+        terms = self._terms
+        placed = _graph_of(entry)
+        if not terms.written and placed is not None:
+            terms = dataclasses.replace(terms, written=written_names(placed, self._told.prompt.shown))
+        return Report(
+            outputs=value(dict(as_object(entry.raw.get("outputs"))), terms),
+            messages=tuple((event, event_data(event, data, terms)) for event, data in entry.messages),
+            meta=value(dict(as_object(entry.raw.get("meta"))), terms),
+        )
+
+    def failed(self, entry: HistoryEntry, error: JobError) -> Report:
+        """A run that was stopped for a reason of ours: that is what its client reads as the error."""
+        report = self.report(entry)
+        stopped = as_object(dict(report.messages).get("execution_interrupted"))
+        data: dict[str, Any] = {
+            "prompt_id": self._told.prompt_id,
+            "node_id": stopped.get("node_id"),
+            "node_type": stopped.get("node_type"),
+            "executed": stopped.get("executed", []),
+            "exception_message": error.message,
+            "exception_type": error.code,
+            "traceback": [],
+            "current_inputs": {},
+            "current_outputs": [],
+            "timestamp": stopped.get("timestamp", int(clock.utcnow().timestamp() * 1000)),
+        }
+        before = tuple(one for one in report.messages if one[0] in _STARTS)
+        return dataclasses.replace(report, messages=(*before, ("execution_error", data)))
+
+
+def _data(frame: str | bytes) -> Mapping[str, Any]:
+    return as_object(as_object(json.loads(frame)).get("data"))
+
+
+def _is_output(node: Mapping[str, Any], catalog: Catalog | None) -> bool:
+    """Of a class that nobody knows it may be."""
+    spec = catalog.get(node["class_type"]) if catalog else None
+    return spec is None or spec.is_output
+
+
+def _place(node: str) -> dict[str, Any]:
+    return {"node_id": node, "display_node": node, "parent_node": None, "real_node_id": node}
+
+
+def _graph_of(entry: HistoryEntry) -> Graph | None:
+    """The graph as the server ran it."""
+    prompt = as_list(entry.raw.get("prompt")) or []
+    graph = as_object(prompt[2] if len(prompt) > 2 else None)
+    return {node_id: dict(as_object(node)) for node_id, node in graph.items()} or None
