@@ -13,6 +13,8 @@ from atelier.dialects.comfyui import (
     history,
     jobs,
     models,
+    passing,
+    prompts,
     queue,
     socket,
     system,
@@ -22,6 +24,7 @@ from atelier.dialects.comfyui import (
 from atelier.dialects.comfyui.routing import twinned
 
 TWINNED: tuple[BaseRoute, ...] = (
+    *twinned(prompts.ROUTES),
     *twinned(history.ROUTES),
     *twinned(view.ROUTES),
     *twinned(queue.ROUTES),
@@ -44,8 +47,12 @@ ROUTES: tuple[BaseRoute, ...] = (
 
 
 async def beyond(scope: Scope, receive: Receive, send: Send) -> None:
-    """What no route of any dialect has; `paths.dialect_of` says whose it is. Raises HTTPException 404."""
+    """What no route of any dialect has; `paths.dialect_of` says whose it is. Raises HTTPException 404.
+
+    Perhaps a pack of some server has it.
+    """
     if scope["type"] == "websocket":
         await WebSocketClose()(scope, receive, send)
         return
-    raise HTTPException(404)
+    if not await passing.pass_on(scope, receive, send):
+        raise HTTPException(404)
