@@ -11,6 +11,7 @@ from atelier.dialects.comfyui import (
     control,
     extensions,
     history,
+    internal,
     jobs,
     models,
     passing,
@@ -42,6 +43,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     *jobs.PREFIXED,
     *extensions.PREFIXED,
     *extensions.BARE,
+    *internal.BARE,
     *closed.PREFIXED,
 )
 
