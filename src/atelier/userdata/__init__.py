@@ -1,0 +1,1 @@
+"""What a person keeps in the editor: settings and files, each account its own."""

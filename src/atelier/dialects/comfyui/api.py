@@ -20,9 +20,11 @@ from atelier.dialects.comfyui import (
     socket,
     system,
     uploads,
+    users,
     view,
 )
 from atelier.dialects.comfyui.routing import twinned
+from atelier.dialects.paths import Dialect, dialect_of
 
 TWINNED: tuple[BaseRoute, ...] = (
     *twinned(prompts.ROUTES),
@@ -34,6 +36,7 @@ TWINNED: tuple[BaseRoute, ...] = (
     *twinned(system.ROUTES),
     *twinned(extensions.ROUTES),
     *twinned(models.ROUTES),
+    *twinned(users.ROUTES),
     *twinned(uploads.ROUTES),
 )
 
@@ -49,12 +52,13 @@ ROUTES: tuple[BaseRoute, ...] = (
 
 
 async def beyond(scope: Scope, receive: Receive, send: Send) -> None:
-    """What no route of any dialect has; `paths.dialect_of` says whose it is. Raises HTTPException 404.
+    """What no route of any dialect has; perhaps a pack of some server has it.
 
-    Perhaps a pack of some server has it.
+    Raises HTTPException 404; 405 for another method than GET on a native path, as ComfyUI has files at every path.
     """
     if scope["type"] == "websocket":
         await WebSocketClose()(scope, receive, send)
         return
     if not await passing.pass_on(scope, receive, send):
-        raise HTTPException(404)
+        reading = scope["method"] in {"GET", "HEAD"} or dialect_of(scope["path"]) is not Dialect.NATIVE
+        raise HTTPException(404) if reading else HTTPException(405, headers={"Allow": "GET, HEAD"})

@@ -95,7 +95,7 @@ ALTER TABLE inventories ALTER COLUMN body TYPE json;
 CREATE TABLE user_settings (
     account_id uuid NOT NULL,
     key        text NOT NULL,
-    value      jsonb NOT NULL,
+    value      json NOT NULL,  -- as it was written, in its order
     PRIMARY KEY (account_id, key)
 );
 CREATE TABLE user_files (

@@ -32,7 +32,8 @@ def _problem(error: Exception, request: Request) -> Problem:
         case Refusal():
             return problems.from_refusal(error)
         case HTTPException(status_code=405):
-            return problems.from_status(405, {"Allow": ", ".join(_allowed(request))})
+            allowed = ", ".join(_allowed(request)) or (error.headers or {}).get("Allow", "")
+            return problems.from_status(405, {"Allow": allowed})
         case HTTPException(status_code=404):
             return Problem(404, "not_found", "There is nothing at this path: /openapi.json lists what there is.")
         case HTTPException():

@@ -1,0 +1,142 @@
+"""Settings and files of the editor: read and written whole, bounded, and one writer of an account at a time."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atelier.assets import service as assets
+from atelier.assets.model import Asset, Draft
+from atelier.kit.database import Database, Tx
+from atelier.kit.ids import AccountId, AssetId, new_uuid
+from atelier.storage.model import Storage
+from atelier.userdata import rules, store
+from atelier.userdata.model import BadPath, FileExists, NoSuchFile, TooMuchKept, UserFile
+
+SETTING_BYTES = 1_000_000
+MOST_SETTINGS = 2_000
+KEY_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one file in bytes, and how many files an account may keep."""
+
+    file_bytes: int
+    most_files: int
+
+
+async def settings(tx: Tx, account_id: AccountId) -> dict[str, Any]:
+    """All of them, by key."""
+    return await store.settings(tx, account_id)
+
+
+async def setting(tx: Tx, account_id: AccountId, key: str) -> Any:
+    """Its value; None for one that is not kept."""
+    return await store.setting(tx, account_id, key)
+
+
+async def change_settings(tx: Tx, account_id: AccountId, values: Mapping[str, object]) -> None:
+    """Merge these in. Raises TooMuchKept, and nothing has changed then."""
+    if any(len(key.encode()) > KEY_BYTES for key in values):
+        raise TooMuchKept(f"The name of a setting has at most {KEY_BYTES} bytes.")
+    if any(len(json.dumps(value)) > SETTING_BYTES for value in values.values()):
+        raise TooMuchKept(f"A setting has at most {SETTING_BYTES} bytes: keep it as a file.")
+    await store.lock(tx, account_id)
+    await store.save_settings(tx, account_id, values)
+    if await store.count_settings(tx, account_id) > MOST_SETTINGS:
+        raise TooMuchKept(f"An account keeps at most {MOST_SETTINGS} settings.")
+
+
+async def files(tx: Tx, account_id: AccountId, folder: str) -> Sequence[UserFile]:
+    """All files below the folder, however deep."""
+    return await store.files(tx, account_id, folder)
+
+
+async def file(tx: Tx, account_id: AccountId, path: str) -> UserFile | None:
+    return await store.file(tx, account_id, path)
+
+
+async def content(tx: Tx, account_id: AccountId, path: str) -> tuple[UserFile, Asset]:
+    """A file and its bytes' record. Raises NoSuchFile."""
+    found = await store.file(tx, account_id, path)
+    if found is None:
+        raise _missing(path)
+    return found, await assets.get(tx, account_id, found.asset_id)
+
+
+async def write(
+    database: Database,
+    storage: Storage,
+    account_id: AccountId,
+    path: str,
+    chunks: AsyncIterator[bytes],
+    *,
+    bounds: Bounds,
+    overwrite: bool,
+) -> UserFile:
+    """Keep these bytes at the path. Raises FileExists, TooLarge, TooMuchKept, BadPath; then all is as before."""
+    async with database.autocommit() as tx:
+        await _check_place(tx, account_id, path, bounds, overwrite=overwrite)
+    received = await assets.receive(database, storage, chunks, limit_bytes=bounds.file_bytes)
+    draft = Draft(account_id, received.content_type, id=AssetId(new_uuid()))
+    async with database.transaction() as tx:
+        await store.lock(tx, account_id)
+        former = await _check_place(tx, account_id, path, bounds, overwrite=overwrite)
+        recorded = await assets.record(tx, received, draft)
+        if former is not None:
+            await store.expire(tx, account_id, former.asset_id)
+        return await store.save(tx, account_id, path, recorded.asset.id, received.size)
+
+
+async def move(tx: Tx, account_id: AccountId, path: str, to: str, *, overwrite: bool) -> UserFile:
+    """The file under its new path. Raises NoSuchFile, FileExists, BadPath."""
+    await store.lock(tx, account_id)
+    found = await store.file(tx, account_id, path)
+    if found is None:
+        raise _missing(path)
+    if path == to and overwrite:
+        return found
+    if await store.file(tx, account_id, to) is not None:
+        if not overwrite:
+            raise _taken(to)
+        await delete(tx, account_id, to)
+    moved = await store.rename(tx, account_id, path, to)
+    await _check_tree(tx, account_id, to)
+    return moved
+
+
+async def delete(tx: Tx, account_id: AccountId, path: str) -> None:
+    """Raises NoSuchFile."""
+    asset_id = await store.delete(tx, account_id, path)
+    if asset_id is None:
+        raise _missing(path)
+    await store.expire(tx, account_id, asset_id)
+
+
+async def _check_place(
+    tx: Tx, account_id: AccountId, path: str, bounds: Bounds, *, overwrite: bool
+) -> UserFile | None:
+    """What is at the path now. Raises FileExists, TooMuchKept, BadPath."""
+    former = await store.file(tx, account_id, path)
+    if former is not None and not overwrite:
+        raise _taken(path)
+    if former is None:
+        await _check_tree(tx, account_id, path)
+        if await store.count_files(tx, account_id) >= bounds.most_files:
+            raise TooMuchKept(f"An account keeps at most {bounds.most_files} files: delete some.")
+    return former
+
+
+async def _check_tree(tx: Tx, account_id: AccountId, path: str) -> None:
+    """A folder is no file, and a file no folder."""
+    if await store.in_the_way(tx, account_id, path, rules.parents(path)):
+        raise BadPath("There is a folder of that name, or a file in the way to it.")
+
+
+def _missing(path: str) -> NoSuchFile:
+    return NoSuchFile(f"There is no file {path!r}.")
+
+
+def _taken(path: str) -> FileExists:
+    return FileExists(f"There is a file {path!r} already.")
