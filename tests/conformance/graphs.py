@@ -35,6 +35,14 @@ def failing() -> Workflow:
     return Workflow(graph)
 
 
+def failing_late(steps: int = 30) -> Workflow:
+    """A node that raises after a sampler's work."""
+    graph = sampled(seed=next(_fresh), steps=steps)
+    graph["8"] = {"class_type": "TestSyncError", "inputs": {"value": ["6", 0]}}
+    graph["7"]["inputs"]["images"] = ["8", 0]
+    return Workflow(graph)
+
+
 def inverted(image: Any) -> Workflow:
     """LoadImage -> ImageInvert -> SaveImage, of an asset handle or a core/ASSET object."""
     return Workflow(

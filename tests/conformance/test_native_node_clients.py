@@ -74,9 +74,17 @@ def test_saintno_uploads_and_uses_what_it_uploaded(everything: Mapping[str, Seen
 
 
 def test_saintno_tells_failures_refusals_and_interrupts_apart(everything: Mapping[str, Seen]) -> None:
-    assert answer(everything, "saintno", "failed")["name"] == "CustomEventError"
-    assert answer(everything, "saintno", "refused")["name"] == "EnqueueFailedError"
-    assert answer(everything, "saintno", "interrupted")["name"] == "ExecutionInterruptedError"
+    failed = answer(everything, "saintno", "failed")
+    refused = answer(everything, "saintno", "refused")
+    interrupted = answer(everything, "saintno", "interrupted")
+
+    assert failed == {"result": False, "said": "RuntimeError"}
+    assert refused == {
+        "result": False,
+        "said": "Failed to queue prompt",
+        "why": "prompt_outputs_failed_validation",
+    }
+    assert interrupted == {"result": False, "said": "The execution was interrupted!"}
 
 
 def test_saintno_reads_what_a_server_has(everything: Mapping[str, Seen]) -> None:
@@ -99,11 +107,9 @@ def test_stable_canvas_runs_by_socket_by_polling_and_from_code(everything: Mappi
 
 
 def test_stable_canvas_is_told_of_failures_refusals_and_interrupts(everything: Mapping[str, Seen]) -> None:
-    failed = answer(everything, "stableCanvas", "failed")
-
-    assert "Intentional sync execution error" in failed["message"]
-    assert answer(everything, "stableCanvas", "refused") != "it ran"
-    assert answer(everything, "stableCanvas", "interrupted") != "it ran"
+    assert "Intentional sync execution error" in answer(everything, "stableCanvas", "failed")
+    assert "400 Bad Request" in answer(everything, "stableCanvas", "refused")
+    assert answer(everything, "stableCanvas", "interrupted") == "execution_interrupted"
 
 
 def test_stable_canvas_reads_what_a_server_has(everything: Mapping[str, Seen]) -> None:

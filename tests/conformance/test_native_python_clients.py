@@ -45,7 +45,7 @@ def simplified(python: Path, atelier: Installation, tmp_path_factory: pytest.Tem
     given = {
         "quick": graphs.quick().json,
         "inverted": graphs.inverted("").json,
-        "failing": graphs.failing().json,
+        "failing": graphs.failing_late().json,
         "wrong": wrong(),
         "endless": graphs.endless().json,
         "png": graphs.png((255, 0, 0)).hex(),
@@ -97,8 +97,7 @@ def script(python: Path, atelier: Installation, tmp_path_factory: pytest.TempPat
 
 
 def test_comfyscript_makes_functions_of_the_catalogue_and_gets_a_picture(script: Mapping[str, Any]) -> None:
-    assert script["run"] == {"size": [48, 32], "pixel": [0x33, 0x66, 0xCC]}
-    assert script["progress"] == {"format": "PNG"}
+    assert script["run"] == {"size": [64, 64], "format": "PNG"}
 
 
 def test_comfyscript_goes_on_after_a_failure_and_a_cancel(script: Mapping[str, Any]) -> None:

@@ -1,20 +1,18 @@
 // Two native clients as their users call them. Reads what it shall do from stdin, prints what it saw as JSON.
 import { readFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 
 const [folder] = process.argv.slice(2)
 const given = JSON.parse(readFileSync(0, "utf8"))
-const require = createRequire(join(folder, "package.json"))
-const load = name => import(pathToFileURL(require.resolve(name)))
+const load = (name, file) => import(pathToFileURL(join(folder, "node_modules", name, file)))
 
 const magic = bytes => Buffer.from(bytes).subarray(0, 4).toString("hex")
 const png = () => new Blob([Buffer.from(given.png, "base64")], { type: "image/png" })
-const said = error => ({ name: error.constructor.name, message: String(error.message).slice(0, 500) })
+const said = error => String(error.message).slice(0, 500)
 
 async function saintno() {
-  const { ComfyApi, CallWrapper, PromptBuilder } = await load("@saintno/comfyui-sdk")
+  const { ComfyApi, CallWrapper, PromptBuilder } = await load("@saintno/comfyui-sdk", "build/index.esm.js")
   const api = new ComfyApi(given.url, undefined, { credentials: { type: "bearer_token", token: given.key }, forceWs: true })
   await new Promise(resolve => {
     api.on("connected", resolve)
@@ -47,19 +45,19 @@ async function saintno() {
   }
 
   let failure
-  const failed = await call(given.failing, "2").onFailed(error => { failure = error }).run()
-  seen.failed = { result: failed, ...said(failure) }
+  const failed = await call(given.failing, "2").onFailed(error => { failure ??= error }).run()
+  seen.failed = { result: failed, said: said(failure) }
 
   let refusal
-  const refused = await call(given.wrong, "2").onFailed(error => { refusal = error }).run()
-  seen.refused = { result: refused, ...said(refusal) }
+  const refused = await call(given.wrong, "2").onFailed(error => { refusal ??= error }).run()
+  seen.refused = { result: refused, said: said(refusal), why: refusal.cause?.error?.type }
 
   let stopped
   const interrupted = await call(given.endless, "7")
     .onProgress(() => api.interrupt())
-    .onFailed(error => { stopped = error })
+    .onFailed(error => { stopped ??= error })
     .run()
-  seen.interrupted = { result: interrupted, ...said(stopped) }
+  seen.interrupted = { result: interrupted, said: said(stopped) }
 
   seen.reads = {
     features: Object.keys(await api.getFeatures()),
@@ -75,15 +73,15 @@ async function saintno() {
 }
 
 async function stableCanvas() {
-  const { Client, Workflow } = await load("@stable-canvas/comfyui-client")
+  const { Client, Workflow } = await load("@stable-canvas/comfyui-client", "dist/main.modern.mjs")
   class KeyedSocket extends WebSocket {
     constructor(url) {
-      super(`${url}&token=${given.key}`)
+      super(given.key ? `${url}&token=${given.key}` : url)
     }
   }
   const client = new Client({
     api_host: new URL(given.url).host,
-    api_base: `/k/${given.key}`,
+    api_base: given.key && `/k/${given.key}`,
     clientId: "stable-canvas",
     WebSocket: KeyedSocket,
     fetch: (...asked) => fetch(...asked),
@@ -94,7 +92,7 @@ async function stableCanvas() {
 
   const values = []
   const done = await client.enqueue(given.slow.again, { progress: info => values.push(info.value), disable_random_seed: true })
-  seen.run = { values, magic: magic(await bytes(done.images[0])), prompt: typeof done.prompt_id }
+  seen.run = { values, magic: magic(await bytes(done.images.at(-1))), images: done.images.length, prompt: typeof done.prompt_id }
 
   const polled = await client.enqueue_polling(given.quick, { polling_ms: 100, timeout_ms: 20000 })
   seen.polled = { magic: magic(await bytes(polled.images[0])) }
@@ -109,11 +107,12 @@ async function stableCanvas() {
   seen.failed = await client.enqueue(given.failing, { disable_random_seed: true }).then(() => "it ran", said)
   seen.refused = await client.enqueue(given.wrong, { disable_random_seed: true }).then(() => "it ran", said)
 
-  const running = client.enqueue(given.endless, {
-    disable_random_seed: true,
-    progress: () => client.interrupt(),
-  })
-  seen.interrupted = await running.then(() => "it ran", said)
+  const { prompt_id: endless } = await client._enqueue_prompt(given.endless)
+  const stop = client.on_progress(() => client.interrupt(endless), endless)
+  await client.waitForPrompt(endless, 100, 20000)
+  stop()
+  const { History } = await client.getHistory(1)
+  seen.interrupted = History[0].status.messages.at(-1)[0]
 
   seen.reads = {
     embeddings: await client.getEmbeddings(),
