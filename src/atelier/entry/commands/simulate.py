@@ -33,6 +33,7 @@ class What:
         CHECKPOINTS
     )
     without_node: Annotated[tuple[str, ...], Parameter(help="A node class it lacks; may be repeated.")] = ()
+    pack: Annotated[tuple[str, ...], Parameter(help="A simulated pack of nodes it has; may be repeated.")] = ()
     previews: Annotated[bool, Parameter(help="Send preview pictures while it samples.")] = False
     faults: Annotated[bool, Parameter(help="Open the routes that switch faults on.")] = False
 
@@ -45,6 +46,7 @@ class What:
             vram_gb=self.vram_gb,
             checkpoints=tuple(filter(None, self.checkpoint)),
             without_nodes=self.without_node,
+            packs=self.pack,
             previews=self.previews,
             control=self.faults,
         )

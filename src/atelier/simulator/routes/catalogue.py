@@ -1,10 +1,12 @@
 """What the server has and what it is, in the shapes of the native API; its device says that it is simulated."""
 
+import io
 import platform
 import sys
 from typing import Any
 
 from aiohttp import web
+from PIL import Image
 
 from atelier.simulator.memory import GIB, size_gb
 from atelier.simulator.state import Simulator, simulator_of
@@ -124,16 +126,27 @@ class EmptyNotFound(web.HTTPNotFound):
     empty_body = True
 
 
-async def nothing_found(_request: web.Request) -> web.Response:
-    return web.Response(status=404)
+async def model_picture(request: web.Request) -> web.Response:
+    """A plain picture beside each checkpoint, and beside nothing else."""
+    folder, name = _folder(request), request.match_info["file"]
+    if folder != "checkpoints" or name not in simulator_of(request).config.files(folder):
+        return web.Response(status=404)
+    drawn = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(drawn, format="WEBP")
+    return web.Response(body=drawn.getvalue(), content_type="image/webp")
+
+
+async def model_metadata(request: web.Request) -> web.Response:
+    """What the head of a file says: that there is none."""
+    name = request.query.get("filename", "")
+    known = name in simulator_of(request).config.files(_folder(request))
+    if not (known and name.endswith(".safetensors")):
+        return web.Response(status=404)
+    return web.json_response({"modelspec.title": f"SIMULATED {name}"})
 
 
 async def empty_list(_request: web.Request) -> web.Response:
     return web.json_response([])
-
-
-async def empty_object(_request: web.Request) -> web.Response:
-    return web.json_response({})
 
 
 async def logs(_request: web.Request) -> web.Response:
@@ -173,12 +186,9 @@ ROUTES = [
     web.get("/models/{folder}", models_of),
     web.get("/experiment/models", model_folders),
     web.get("/experiment/models/{folder}", model_files),
-    web.get("/experiment/models/preview/{folder}/{path_index}/{file:.*}", nothing_found),
-    web.get("/view_metadata/{folder}", nothing_found),
+    web.get("/experiment/models/preview/{folder}/{path_index}/{file:.*}", model_picture),
+    web.get("/view_metadata/{folder}", model_metadata),
     web.get("/embeddings", empty_list),
-    web.get("/extensions", empty_list),
-    web.get("/workflow_templates", empty_object),
-    web.get("/i18n", empty_object),
 ]
 
 INTERNAL = [

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from atelier.simulator.routes import catalogue, control, files, prompts, socket, users
+from atelier.simulator.routes import catalogue, control, files, packs, prompts, socket, users
 from atelier.simulator.state import SIMULATOR
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -14,7 +14,14 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MISTAKES = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError)
 _IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-_TWINNED = (*prompts.ROUTES, *catalogue.ROUTES, *files.ROUTES, *users.ROUTES, *socket.ROUTES)
+_TWINNED = (
+    *prompts.ROUTES,
+    *catalogue.ROUTES,
+    *packs.ROUTES,
+    *files.ROUTES,
+    *users.ROUTES,
+    *socket.ROUTES,
+)
 
 
 def add_routes(app: web.Application) -> None:
@@ -22,6 +29,7 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(_TWINNED)
     app.add_routes(_under_api(_TWINNED))
     app.add_routes(catalogue.INTERNAL)
+    packs.add_routes(app, app[SIMULATOR])
     if app[SIMULATOR].config.control:
         app.add_routes(control.ROUTES)
     app.router.add_get("/", front_page)
