@@ -4,6 +4,7 @@ ComfyUI's /interrupt and /queue mean everybody's prompts. Here they mean the acc
 of all accounts when it says `?account=all`.
 """
 
+import asyncio
 from collections.abc import Iterable
 
 from starlette.requests import Request
@@ -18,16 +19,27 @@ from atelier.kit.database import Tx
 from atelier.kit.http import bodies
 from atelier.kit.ids import AccountId, JobId
 
+START_SECONDS = 0.2
+"""A client can hear that its prompt runs so long before that is written down."""
+
 
 async def interrupt(request: Request, call: Call) -> Response:
     """Stop the named prompt if it runs, or all that run; what waits is not meant. Always 200."""
     body = parse_lenient(await bodies.read(request, COMMAND_BYTES))
     prompt_id = str(body.get("prompt_id") or "") or None
+    if not await _interrupt(request, call, prompt_id) and prompt_id is not None:
+        await asyncio.sleep(START_SECONDS)
+        await _interrupt(request, call, prompt_id)
+    return Response()
+
+
+async def _interrupt(request: Request, call: Call, prompt_id: str | None) -> bool:
+    """Whether anything was stopped."""
     async with call.services.database.transaction() as tx:
         meant = await accounts_meant(tx, request, call)
         stopped = [job_id for account in meant for job_id in await native.interrupt(tx, account, prompt_id)]
     wake(call, meant, stopped)
-    return Response()
+    return bool(stopped)
 
 
 async def accounts_meant(tx: Tx, request: Request, call: Call) -> list[AccountId]:
