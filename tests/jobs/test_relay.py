@@ -179,11 +179,11 @@ async def test_what_was_flushed_can_be_read_at_once(database_url: str) -> None:
         for number in range(3):
             sender.send(state(f"{number}"))
 
-        await sender.flush()
-        await listener.catch_up()
+        await sender.flush(JOB)
+        await listener.catch_up([JOB])
 
         assert ear.bodies == ["0", "1", "2"]
-        await sender.flush()
+        await sender.flush(JOB)
 
 
 async def test_a_listener_that_is_killed_leaves_nothing_behind(database_url: str) -> None:

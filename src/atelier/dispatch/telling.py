@@ -129,7 +129,7 @@ class Telling:
 
     async def flush(self) -> None:
         """Until everybody could read what was told."""
-        await self._relay.flush()
+        await self._relay.flush(self._claim.job_id)
 
     def _start(self, frame: str | bytes) -> None:
         if not self._began:

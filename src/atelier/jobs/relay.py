@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import psycopg
@@ -20,7 +20,7 @@ from atelier.jobs.store import relayed
 from atelier.jobs.store.relayed import Row
 from atelier.kit import clock
 from atelier.kit.database import AWAY, Database
-from atelier.kit.ids import AccountId, new_uuid
+from atelier.kit.ids import AccountId, JobId, new_uuid
 from atelier.kit.wakeups import Wakeups
 
 __all__ = ["Frame", "FrameKind", "Hear", "Relay"]
@@ -38,6 +38,9 @@ STALE_SECONDS = 5.0
 
 FLUSH_SECONDS = 0.5
 """Nobody waits longer for others to be told."""
+
+MAX_ENDED = 10_000
+"""Jobs that are remembered to have ended here."""
 
 TOPIC = "listeners"
 
@@ -73,6 +76,7 @@ class Relay:
         self._busy = False
         self._reading = asyncio.Lock()
         self._left = asyncio.Event()
+        self._ended: dict[JobId, None] = {}
 
     # Sending -----------------------------------------------------------------------------------
 
@@ -95,8 +99,11 @@ class Relay:
             self._outbox.put(frame)
             self._filled.set()
 
-    async def flush(self) -> None:
-        """Until others can read what was sent so far: whoever is told an end next must know all before it."""
+    async def flush(self, job_id: JobId) -> None:
+        """Until others can read what was sent so far: this job is ended next, by this process."""
+        if len(self._ended) >= MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[job_id] = None
         if not (len(self._outbox) or self._busy):
             return
         done = asyncio.get_running_loop().create_future()
@@ -129,9 +136,12 @@ class Relay:
                 del self._here[account_id]
                 self._left.set()
 
-    async def catch_up(self) -> None:
-        """Hear now what other processes have written: whoever learned of an end by another way asks first."""
-        if self._here:
+    async def catch_up(self, jobs: Collection[JobId] = ()) -> None:
+        """Hear now what other processes have written: whoever learned of an end by another way asks first.
+
+        Nothing is asked where all these jobs were ended by this process.
+        """
+        if self._here and not (jobs and self._ended.keys() >= set(jobs)):
             with contextlib.suppress(*AWAY):
                 await self._read()
 

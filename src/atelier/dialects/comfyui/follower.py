@@ -147,7 +147,7 @@ class Follower:
             untold = self.audience.runs.untold(asked)
             entries = await native.ended(tx, self._account_id, untold) if untold else ()
         if entries:
-            await self._ground.relay.catch_up()
+            await self._ground.relay.catch_up([entry.job.id for entry in entries])
         self._tell(seen, entries, called=called)
         self._swept_at = now if sweep else self._swept_at
 
