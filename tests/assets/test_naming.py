@@ -8,8 +8,8 @@ from assets.conftest import Shelf
 from atelier.assets import collect, naming, service
 from atelier.assets.model import Asset
 from atelier.assets.names import FileName, Folder
-from atelier.comfy.output_names import shown_name
-from atelier.kit.ids import AccountId, AssetId, JobId, new_uuid
+from atelier.kit.ids import AccountId, AssetId
+from support import produced
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 
@@ -49,38 +49,13 @@ async def produce(
     account: AccountId,
     name: str,
     content: bytes = PNG,
-    *,
     subfolder: str = "",
+    *,
     temporary: bool = False,
 ) -> str:
-    """A job of the account made the file; its shown name."""
-    job_id = JobId(new_uuid())
-    received = await shelf.receive(content)
-    [[position]] = await shelf.run(
-        """INSERT INTO jobs (id, account_id, dialect, graph_digest, requirement_id, shape, wait_until, keep_until)
-           VALUES (%s, %s, 'test', '', 0, '', now(), now()) RETURNING position""",
-        job_id,
-        account,
+    return await produced.produce(
+        shelf.database, shelf.storage, account, name, content, subfolder=subfolder, temporary=temporary
     )
-    asset_id = new_uuid()
-    await shelf.run(
-        "INSERT INTO assets (id, account_id, hash, content_type, job_id) VALUES (%s, %s, %s, 'image/png', %s)",
-        asset_id,
-        account,
-        received.hash,
-        job_id,
-    )
-    await shelf.run(
-        """INSERT INTO outputs (asset_id, job_id, attempt, ordinal, node_id, name, kind, temporary, subfolder)
-           VALUES (%s, %s, 1, 1, '9', %s, 'image', %s, %s)""",
-        asset_id,
-        job_id,
-        name,
-        temporary,
-        subfolder,
-    )
-    assert isinstance(position, int)
-    return shown_name(name, position)
 
 
 async def asset_of(shelf: Shelf, account: AccountId, value: str) -> Asset:
