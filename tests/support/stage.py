@@ -7,7 +7,7 @@ from atelier.assets import service as assets
 from atelier.fleet.model import Origin
 from atelier.fleet.store import leasing, roster
 from atelier.jobs import rules, service
-from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome, OutputKind, Preview, Progress, Wish
+from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome, OutputKind, Preview, Progress, Report, Wish
 from atelier.jobs.store import attempts, claims, live
 from atelier.kit.database import Database
 from atelier.kit.ids import AssetId, DispatcherId, JobId, ServerId, new_uuid
@@ -52,8 +52,10 @@ class Stage:
             await live.save_preview(tx, claim.job_id, Preview(seq, "3", "image/jpeg", body))
         self._told(claim)
 
-    async def succeed(self, claim: Claim, bodies: Sequence[bytes] = (b"picture",)) -> list[AssetId]:
-        """End the job with one output per body."""
+    async def succeed(
+        self, claim: Claim, bodies: Sequence[bytes] = (b"picture",), report: Report | None = None
+    ) -> list[AssetId]:
+        """End the job with one output per body, and with what its server told."""
         made: list[Made] = []
         for number, body in enumerate(bodies, 1):
             received = await assets.receive_bytes(self.database, self.storage, body)
@@ -68,14 +70,14 @@ class Stage:
                     hash=received.hash,
                 )
             )
-        assert await service.succeed(self.database, claim, made)
+        assert await service.succeed(self.database, claim, made, report=report)
         self._told(claim)
         return [one.id for one in made]
 
-    async def fail(self, claim: Claim) -> None:
+    async def fail(self, claim: Claim, report: Report | None = None) -> None:
         error = JobError("node_execution_error", "boom", "3", "KSampler", "line 1\nline 2")
         async with self.database.transaction() as tx:
-            assert await service.finish_failed(tx, claim, Outcome.FAILED, error)
+            assert await service.finish_failed(tx, claim, Outcome.FAILED, error, report=report)
         self._told(claim)
 
     async def lose(self, claim: Claim) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
+from atelier.jobs.model import Report
 from support.graphs import picture
 from support.prompts import history, job_id, prompt, v2_job
 from support.stage import Stage
@@ -138,3 +139,25 @@ async def test_a_cleared_history_begins_anew(client: httpx.AsyncClient, stage: S
 async def test_a_body_that_cannot_be_read_is_told_so(client: httpx.AsyncClient) -> None:
     for body in (b"{bad", b"", b"[]"):
         assert (await client.post("/history", content=body)).status_code == 400
+
+
+async def test_what_a_server_told_of_a_run_is_the_history(client: httpx.AsyncClient, stage: Stage) -> None:
+    prompt_id = (await prompt(client))["prompt_id"]
+    when = {"prompt_id": prompt_id, "timestamp": 5}
+    messages = (
+        ("execution_start", when),
+        ("execution_cached", {"nodes": ["1"], **when}),
+        ("execution_success", {"prompt_id": prompt_id, "timestamp": 9}),
+    )
+    images = {"2": {"images": [{"filename": "x_00077_.png", "subfolder": "a", "type": "output", "own": 1}]}}
+    meta = {"2": {"node_id": "2", "display_node": "2", "parent_node": None, "real_node_id": "2"}}
+
+    await stage.succeed(await stage.start(job_id(prompt_id)), report=Report(images, messages, meta))
+
+    entry = (await history(client))[prompt_id]
+    assert entry["outputs"] == images
+    assert entry["meta"] == meta
+    assert entry["status"]["messages"] == [list(message) for message in messages]
+    [job] = (await client.get("/api/jobs")).json()["jobs"]
+    assert (job["execution_start_time"], job["execution_end_time"]) == (5, 9)
+    assert job["preview_output"]["own"] == 1
