@@ -12,6 +12,7 @@ from psycopg_pool import PoolTimeout
 from atelier.dispatch.context import Context
 from atelier.dispatch.driver import Driver
 from atelier.dispatch.feeder import Feeder
+from atelier.dispatch.freeing import Freeing
 from atelier.dispatch.pace import SAVE_SECONDS
 from atelier.fleet import sharing
 from atelier.fleet.model import Lease
@@ -44,6 +45,7 @@ class Dispatcher:
         self._drivers: dict[ServerId, Driver] = {}
         self._tasks: dict[ServerId, list[asyncio.Task[None]]] = {}
         self._feeder = Feeder(context, self._drivers)
+        self._freeing = Freeing(context, self._drivers)
         self._renewed = clock.monotonic()
         self._stopping = math.inf
         self._came = False
@@ -55,6 +57,7 @@ class Dispatcher:
             group.create_task(self._let_go())
             group.create_task(self._feeder.run())
             group.create_task(self._hear_cancels())
+            group.create_task(self._freeing.run())
             group.create_task(self._context.telemetry.run(self.jobs))
             group.create_task(self._save_pace())
 

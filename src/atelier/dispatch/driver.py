@@ -140,6 +140,15 @@ class Driver:
         """Whether it takes only a part of what it could."""
         return self.offers.server.share < 1
 
+    @property
+    def idle(self) -> bool:
+        """Whether its server answers and has no work of ours."""
+        return self.pulse.ready and not self._on_server
+
+    def unloaded(self) -> None:
+        """Nothing is loaded there any more."""
+        self.offers.heat.forget()
+
     def takes_its_turn(self) -> bool:
         """Whether it may be given a job that others could run as well."""
         return not self.canary or self.offers.throttle.is_its_turn(self.offers.server.share)

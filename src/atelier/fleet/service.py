@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 from yarl import URL
 
 from atelier.fleet.model import Health, Origin, Server
-from atelier.fleet.store import operating, roster
+from atelier.fleet.store import freeing, operating, roster
 from atelier.kit.database import Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.ids import ServerId
@@ -172,6 +172,12 @@ async def ask_probe(tx: Tx, server_id: ServerId) -> str:
     if seen.server.health is Health.QUARANTINED:
         return f"{seen.driver} sends it the probe graph now; it comes back when that succeeds."
     return f"{seen.driver} asks it now whether it is well, and what it can run."
+
+
+async def ask_free(tx: Tx, *, unload_models: bool, free_memory: bool) -> None:
+    """Have every server in use give back memory as soon as it has no work. Wake `free` after the commit."""
+    if unload_models or free_memory:
+        await freeing.ask(tx, unload_models=unload_models, free_memory=free_memory)
 
 
 @dataclass(frozen=True, slots=True)
