@@ -1,5 +1,6 @@
 """A forecast begins jobs when and where the policy would, and says what nobody can know."""
 
+import dataclasses
 import statistics
 import uuid
 from collections.abc import Mapping
@@ -114,6 +115,19 @@ def test_whoever_was_given_least_for_its_weight_is_next() -> None:
 
     assert positions(equal) == [0, 2, 1, 3]
     assert positions(owed) == [2, 3, 0, 1]
+
+
+def test_inside_a_party_the_lowest_number_begins_first_and_others_keep_their_turns() -> None:
+    mine, others = party(1), party(2)
+    waiting = [job(1, party=mine), job(2, party=others), job(3, party=mine, number=-3.0), job(4, party=others)]
+
+    plain = scene([station()], [dataclasses.replace(one, number=None) for one in waiting])
+    numbered = scene([station()], waiting)
+    nowhere = dataclasses.replace(numbered, dispatched=False)
+
+    assert positions(plain) == [0, 1, 2, 3]
+    assert positions(numbered) == [2, 1, 0, 3]
+    assert positions(nowhere) == [2, 1, 0, 3]
 
 
 def test_a_job_goes_where_its_models_are_loaded() -> None:
@@ -330,6 +344,7 @@ def scenes(draw: st.DrawFn) -> Scene:
             party=draw(st.sampled_from(parties)),
             age=draw(st.floats(0, 1000)),
             avoid=draw(st.frozensets(st.sampled_from(names), max_size=2)) if names else frozenset(),
+            number=draw(st.sampled_from([None, None, -1.0, 0.5])),
             vram_over=draw(st.sampled_from([0, 8, 24])),
         )
         for number in range(draw(st.integers(0, 12)))

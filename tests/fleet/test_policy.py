@@ -63,6 +63,29 @@ def test_first_in_first_out_inside_a_party() -> None:
     assert places(assign([slot(A)], [young, old], {}, KNOWN)) == wanted((old, A))
 
 
+def test_inside_a_party_the_lowest_number_goes_first_whoever_has_none_has_its_position() -> None:
+    jobs = [waiting(1), waiting(2, number=-2), waiting(3, number=0.5), waiting(4, number=1), waiting(5, number=-2)]
+    slots = [slot(ServerId(f"s{number}")) for number in range(3)]
+
+    placed = assign(slots, jobs, {}, KNOWN)
+    first = assign([slot(A)], [jobs[0], jobs[3]], {}, KNOWN)
+
+    assert {one.job_id for one in placed} == {jobs[1].job_id, jobs[4].job_id, jobs[2].job_id}
+    assert places(first) == wanted((jobs[0], A))
+
+
+def test_a_small_number_lets_no_party_pass_another() -> None:
+    old, pushing = party("old"), party("pushing")
+    jobs = [waiting(1, who=old), waiting(2, who=pushing), waiting(3, who=pushing, number=-1e9)]
+
+    equal = assign([slot(A)], jobs, {}, KNOWN)
+    owed = assign([slot(A)], jobs, {old: Share(5), pushing: Share(6)}, KNOWN)
+    both = assign([slot(A), slot(B)], jobs, {}, KNOWN)
+
+    assert places(equal) == places(owed) == wanted((jobs[0], A))
+    assert {one.job_id for one in both} == {jobs[0].job_id, jobs[2].job_id}
+
+
 def test_end_users_behind_one_account_share_like_accounts() -> None:
     first, second = party("service", "ann"), party("service", "bob")
     jobs = [waiting(1, who=first), waiting(2, who=first), waiting(3, who=second)]

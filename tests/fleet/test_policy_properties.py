@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atelier.fleet.model import Party, Placement, Share, Slot, SlotKind, Waiting
+from atelier.fleet.model import Party, Placement, Share, Slot, SlotKind, Waiting, turn_in_party
 from atelier.fleet.policy import assign, longest_wait
 from atelier.fleet.prefetch import assign_behind, expected_rest
 from atelier.kit.ids import ServerId
@@ -37,8 +37,10 @@ SLOTS = st.lists(
 )
 JOBS = st.lists(
     st.builds(
-        lambda position, lane, requirement, age, who, avoid, vram: dataclasses.replace(
-            waiting(position, lane, requirement=requirement, age=age, who=who), avoid=avoid, vram_over=vram
+        lambda position, lane, requirement, age, who, avoid, vram, number: dataclasses.replace(
+            waiting(position, lane, requirement=requirement, age=age, who=who, number=number),
+            avoid=avoid,
+            vram_over=vram,
         ),
         st.integers(0, 10**6),
         st.sampled_from(LANES),
@@ -47,6 +49,7 @@ JOBS = st.lists(
         PARTIES,
         st.frozensets(SERVERS, max_size=2),
         st.sampled_from([0, 0, 8, 24]),
+        st.one_of(st.none(), st.sampled_from([-1e6, 0.0, 0.5, 5e5])),
     ),
     max_size=14,
     unique_by=lambda one: one.position,
@@ -112,7 +115,7 @@ def test_a_party_s_jobs_of_one_kind_go_in_the_order_in_which_they_came(
     slots: list[Slot], jobs: list[Waiting], shares: dict[Party, Share], fleet: Fleet
 ) -> None:
     """Ages follow positions in life."""
-    jobs = [dataclasses.replace(job, age=300 - job.position / 10**4) for job in jobs]
+    jobs = [dataclasses.replace(job, age=300 - job.position / 10**4, number=None) for job in jobs]
 
     placed = {job.job_id for job, _ in paired(assign(slots, jobs, shares, fleet), jobs)}
 
@@ -121,6 +124,24 @@ def test_a_party_s_jobs_of_one_kind_go_in_the_order_in_which_they_came(
             if early.position < late.position and alike(early) == alike(late):
                 left = not any(takes(one, early, fleet) for one in slots if one.kind is not SlotKind.BUSY)
                 assert early.job_id in placed or left or waits_for_warm(early, slots)
+
+
+@given(SLOTS, JOBS, SHARES, FLEETS)
+def test_numbers_say_which_jobs_of_a_party_begin_and_never_how_many(
+    slots: list[Slot], jobs: list[Waiting], shares: dict[Party, Share], fleet: Fleet
+) -> None:
+    jobs = [dataclasses.replace(job, lane="", requirement_id=0, avoid=frozenset(), vram_over=0) for job in jobs]
+    plain = [dataclasses.replace(job, number=None) for job in jobs]
+    slots = [one for one in slots if one.kind is SlotKind.IDLE]
+
+    numbered, without = assign(slots, jobs, shares, fleet), assign(slots, plain, shares, fleet)
+
+    begun = {job.job_id for job, _ in paired(numbered, jobs)}
+    count = Counter(job.party for job, _ in paired(numbered, jobs))
+    assert count == Counter(job.party for job, _ in paired(without, plain))
+    for who, times in count.items():
+        mine = sorted((job for job in jobs if job.party == who), key=turn_in_party)
+        assert {job.job_id for job in mine[:times]} == begun & {job.job_id for job in mine}
 
 
 @given(SLOTS, JOBS, FLEETS)

@@ -46,7 +46,14 @@ def party(account: str = "somebody", end_user: str = "", *, priority: int = 5) -
 
 
 def waiting(
-    position: int, lane: str = "", *, requirement: int = 1, age: float = 0.0, who: Party | None = None
+    position: int,
+    lane: str = "",
+    *,
+    requirement: int = 1,
+    age: float = 0.0,
+    who: Party | None = None,
+    number: float | None = None,
 ) -> Waiting:
     """Its id is its position, so that a failure can be read."""
-    return Waiting(JobId(UUID(int=position)), requirement, lane, b"", who or party(), position, age)
+    job_id = JobId(UUID(int=position))
+    return Waiting(job_id, requirement, lane, b"", who or party(), position, age, number=number)

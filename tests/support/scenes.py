@@ -20,7 +20,7 @@ def party(number: int = 1, priority: int = 5, end_user: str = "") -> Party:
     return Party(priority, AccountId(uuid.UUID(int=number)), end_user)
 
 
-def job(number: int, **given: Any) -> Waiting:
+def job(number: int, /, **given: Any) -> Waiting:
     """The waiting job of this number, which is also its position."""
     usual: dict[str, Any] = {
         "job_id": JobId(uuid.UUID(int=number)),

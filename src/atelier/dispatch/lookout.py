@@ -158,6 +158,7 @@ def _waiting(head: Head) -> Waiting:
         age=head.age,
         avoid=frozenset(head.avoid),
         vram_over=head.vram_over,
+        number=head.number,
     )
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from atelier.fleet.model import Party, Share, Waiting
+from atelier.fleet.model import Party, Share, Waiting, turn_in_party
 from atelier.kit.ids import ServerId
 
 
@@ -51,17 +51,22 @@ class Group:
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """One party: what it was given, in seconds divided by its weight, and its jobs by group, oldest first."""
+    """One party: what it was given, in seconds divided by its weight, and its jobs by group, in its own order.
+
+    `ages`: the positions of its jobs, sorted. Its turn is as old as the oldest, whichever job goes first.
+    """
 
     party: Party
     time: float
     weight: float
     turn: tuple[float, int]
     queues: dict[Group, deque[Waiting]] = field(default_factory=dict[Group, deque[Waiting]])
+    ages: list[int] = field(default_factory=list[int])
 
     def put(self, job: Waiting, group: Group) -> None:
         queue = self.queues.setdefault(group, deque())
-        queue.insert(bisect.bisect(queue, job.position, key=_position), job)
+        queue.insert(bisect.bisect(queue, turn_in_party(job), key=turn_in_party), job)
+        bisect.insort(self.ages, job.position)
         self._look()
 
     def give(self, job: Waiting, group: Group, seconds: float) -> None:
@@ -70,15 +75,16 @@ class Line:
         if not self.queues[group]:
             del self.queues[group]
         self.time += seconds / self.weight
+        del self.ages[bisect.bisect_left(self.ages, job.position)]
         self._look()
 
     def first_of(self, lane: str) -> Waiting | None:
-        """Its oldest job of this lane."""
+        """Its next job of this lane."""
         firsts = [queue[0] for group, queue in self.queues.items() if group.lane == lane]
-        return min(firsts, key=_position, default=None)
+        return min(firsts, key=turn_in_party, default=None)
 
     def _look(self) -> None:
-        self.turn = (self.time, min((queue[0].position for queue in self.queues.values()), default=0))
+        self.turn = (self.time, self.ages[0] if self.ages else 0)
 
 
 def in_turn(
@@ -88,10 +94,10 @@ def in_turn(
     jobs: dict[Party, list[Waiting]] = {}
     for job in waiting:
         jobs.setdefault(job.party, []).append(job)
-    heap = [
-        (-party.priority, _share(shares, party).virtual_time, mine[0].position, 0, party)
-        for party, mine in jobs.items()
-    ]
+    ages = {party: sorted(job.position for job in mine) for party, mine in jobs.items()}
+    for mine in jobs.values():
+        mine.sort(key=turn_in_party)
+    heap = [(-party.priority, _share(shares, party).virtual_time, ages[party][0], 0, party) for party in jobs]
     heapq.heapify(heap)
     while heap:
         priority, time, _, place, party = heap[0]
@@ -99,14 +105,10 @@ def in_turn(
         yield mine[place]
         if place + 1 < len(mine):
             time += cost(mine[place]) / _share(shares, party).weight
-            heapq.heapreplace(heap, (priority, time, mine[place + 1].position, place + 1, party))
+            heapq.heapreplace(heap, (priority, time, ages[party][place + 1], place + 1, party))
         else:
             heapq.heappop(heap)
 
 
 def _share(shares: Mapping[Party, Share], party: Party) -> Share:
     return shares.get(party) or Share()
-
-
-def _position(job: Waiting) -> int:
-    return job.position

@@ -167,6 +167,7 @@ class Waiting:
     """A waiting job as the policy sees it. `age`: seconds that it has waited.
 
     `avoid`: servers that failed it, taken only where there is no other. `vram_over`: bytes that were too few.
+    `number`: its place among the jobs of its party, the lowest first; None: its position.
     """
 
     job_id: JobId
@@ -178,6 +179,12 @@ class Waiting:
     age: float = 0.0
     avoid: frozenset[ServerId] = frozenset()
     vram_over: int = 0
+    number: float | None = None
+
+
+def turn_in_party(job: Waiting) -> tuple[float, int]:
+    """The order in which the jobs of one party begin. It says nothing about jobs of different parties."""
+    return (job.position if job.number is None else job.number, job.position)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from atelier.fleet import policy
 from atelier.fleet.lines import Bay, Group, Line
-from atelier.fleet.model import Party, Waiting
+from atelier.fleet.model import Party, Waiting, turn_in_party
 from atelier.fleet.scene import Sharing, sharing
 
 Seconds = Callable[[Waiting, Bay], float]
@@ -82,11 +82,11 @@ class Chooser:
     def _of_line(self, line: Line) -> Choice | None:
         best: Choice | None = None
         queues = line.queues.items()
-        for group, queue in queues if len(queues) == 1 else sorted(queues, key=_oldest):
-            if best is not None and best.job.position < queue[0].position:
+        for group, queue in queues if len(queues) == 1 else sorted(queues, key=_next):
+            if best is not None and turn_in_party(best.job) < turn_in_party(queue[0]):
                 break
             found = self._of_group(line, group, queue)
-            if found is not None and (best is None or found[0].position < best.job.position):
+            if found is not None and (best is None or turn_in_party(found[0]) < turn_in_party(best.job)):
                 best = Choice(line, group, *found)
         return best
 
@@ -178,5 +178,5 @@ class Chooser:
         return (self._moment.load(job, bay) + self._uses[bay], bay.order)
 
 
-def _oldest(item: tuple[Group, deque[Waiting]]) -> int:
-    return item[1][0].position
+def _next(item: tuple[Group, deque[Waiting]]) -> tuple[float, int]:
+    return turn_in_party(item[1][0])

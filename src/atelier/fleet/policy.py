@@ -1,9 +1,10 @@
 """Which waiting job goes to which free slot, and why: a pure function of values.
 
-Classes strictly first. Inside a class the party that was given least for its weight chooses first; first in, first
-out inside a party. A job goes where it begins soonest, loading counted, so it is left to a busy server with its
-models when that one is free before a swap would be done. A server stays with its warm models while jobs for them
-wait, until another job would wait longer than the bound; after such a forced swap it stays a while again.
+Classes strictly first. Inside a class the party that was given least for its weight chooses first; inside a party
+the lowest number, and where nobody chose one, first in, first out. A job goes where it begins soonest, loading
+counted, so it is left to a busy server with its models when that one is free before a swap would be done. A server
+stays with its warm models while jobs for them wait, until another job would wait longer than the bound; after such
+a forced swap it stays a while again.
 """
 
 import dataclasses

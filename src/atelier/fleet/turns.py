@@ -1,21 +1,29 @@
-"""Whose turn it is in one class: the party that was given least for its weight, first in, first out inside it."""
+"""Whose turn it is in one class: the party that was given least for its weight; inside it the lowest number.
+
+Where two were given the same, the party with the older jobs goes first: in which order it wants them changes
+nothing for others.
+"""
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from atelier.fleet.model import Party, Share, Waiting
+from atelier.fleet.model import Party, Share, Waiting, turn_in_party
 from atelier.kit.ids import JobId
 
 
 @dataclass(slots=True)
 class _Line:
-    """The waiting jobs of one party, oldest first, and what it was given so far (seconds by weight)."""
+    """The waiting jobs of one party in its own order, and what it was given so far (seconds by weight).
+
+    `ages`: of all its jobs, oldest first; its turns are as old as they are, whichever job each goes to.
+    """
 
     time: float
     weight: float
     may_begin: int | None
     jobs: list[Waiting] = field(default_factory=list[Waiting])
+    ages: list[tuple[int, JobId]] = field(default_factory=list[tuple[int, JobId]])
 
 
 class Turns:
@@ -30,6 +38,9 @@ class Turns:
                 share = shares.get(job.party) or Share()
                 line = self._lines[job.party] = _Line(share.virtual_time, share.weight, share.may_begin)
             line.jobs.append(job)
+            line.ages.append(_age_order(job))
+        for line in self._lines.values():
+            line.jobs.sort(key=turn_in_party)
 
     def in_order(self) -> Iterator[Waiting]:
         """Every job that still waits, once; what is given away meanwhile decides who comes next."""
@@ -65,5 +76,4 @@ def _age_order(job: Waiting) -> tuple[int, JobId]:
 
 
 def _turn(line: _Line, number: int, place: int) -> tuple[float, int, JobId, int, int]:
-    job = line.jobs[place]
-    return (line.time, job.position, job.job_id, number, place)
+    return (line.time, *line.ages[place], number, place)

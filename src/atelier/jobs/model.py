@@ -268,7 +268,8 @@ class Page:
 class Head:
     """A job that may be next, as the scheduling policy sees it. `age`: seconds since it was accepted.
 
-    `avoid`: servers that failed it. `vram_over`: bytes of VRAM that were too few.
+    `avoid`: servers that failed it. `vram_over`: bytes of VRAM that were too few. `number`: its place among the
+    jobs of its party, the lowest first; None: its position.
     """
 
     job_id: JobId
@@ -283,6 +284,7 @@ class Head:
     age: float = 0.0
     avoid: tuple[ServerId, ...] = ()
     vram_over: int = 0
+    number: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ LEFT JOIN LATERAL (SELECT weight, max_running FROM accounts WHERE id = p.account
 _COLUMNS = """
     j.id, j.priority, j.account_id, j.end_user, j.position, j.requirement_id, j.lane, j.shape,
     extract(epoch FROM now() - j.created_at)::float8, j.avoid, j.vram_over,
-    extract(epoch FROM j.not_before - now())::float8, l.server_id, l.cause
+    extract(epoch FROM j.not_before - now())::float8, l.server_id, l.cause, j.number
 """
 
 # LIMIT 1 where at most one row can be: without it a plan may read all attempts, or all jobs, to join them.
@@ -63,7 +63,7 @@ FROM unnest(%(priorities)s::int[], %(accounts)s::uuid[], %(users)s::text[]) AS p
 CROSS JOIN LATERAL (
     SELECT * FROM jobs w WHERE w.state = 'queued' AND w.priority = p.priority AND w.account_id = p.account_id
                            AND w.end_user = p.end_user
-    ORDER BY w.priority DESC, w.account_id, w.end_user, w.position LIMIT %(each)s
+    ORDER BY w.priority DESC, w.account_id, w.end_user, coalesce(w.number, w.position), w.position LIMIT %(each)s
 ) j {_LAST_TRY}
 """  # noqa: S608 - fixed columns
 
@@ -160,6 +160,7 @@ def _queued(row: tuple[Any, ...]) -> Queued:
         age=row[8],
         avoid=frozenset(ServerId(name) for name in row[9]),
         vram_over=row[10],
+        number=row[14],
     )
     return Queued(waiting, ready_in=row[11], failed_on=row[12], failed_by=row[13])
 

@@ -37,8 +37,8 @@ Place = tuple[uuid.UUID, str]
 BEGINNING: Place = (uuid.UUID(int=0), "")
 
 _JOB = """j.id, j.attempt, j.requirement_id, j.lane, j.position, j.shape,
-          extract(epoch FROM now() - j.created_at)::float8 AS age, j.avoid, j.vram_over, j.not_before"""
-_TAKEN = "id, attempt, requirement_id, lane, position, shape, age, avoid, vram_over"
+          extract(epoch FROM now() - j.created_at)::float8 AS age, j.avoid, j.vram_over, j.number, j.not_before"""
+_TAKEN = "id, attempt, requirement_id, lane, position, shape, age, avoid, vram_over, number"
 _PARTY = (
     "priority, account_id, end_user, virtual_time, clock, weight, on_servers, most, in_all, account_to, user_to"
 )
@@ -92,7 +92,8 @@ SELECT {_PARTY}, h.* FROM turn t LEFT JOIN LATERAL (
         SELECT {_JOB} FROM jobs j
         WHERE j.state = 'queued' AND j.priority = t.priority AND j.account_id = t.account_id
           AND j.end_user = t.end_user
-        ORDER BY j.priority DESC, j.account_id, j.end_user, j.position LIMIT {_TURNS}) deep
+        ORDER BY j.priority DESC, j.account_id, j.end_user, coalesce(j.number, j.position), j.position
+        LIMIT {_TURNS}) deep
     WHERE {_MAY}
     LIMIT greatest(%(each)s, %(enough)s / (SELECT greatest(count(*), 1) FROM turn))
 ) h ON true
@@ -236,7 +237,7 @@ def _standing(row: tuple[Any, ...]) -> Standing:
 
 
 def _head(row: tuple[Any, ...]) -> Head:
-    job_id, attempt, requirement_id, lane, position, shape, age, avoid, vram_over = row[11:]
+    job_id, attempt, requirement_id, lane, position, shape, age, avoid, vram_over, number = row[11:]
     return Head(
         job_id=JobId(job_id),
         attempt=attempt,
@@ -250,4 +251,5 @@ def _head(row: tuple[Any, ...]) -> Head:
         age=age,
         avoid=tuple(avoid),
         vram_over=vram_over,
+        number=number,
     )
