@@ -19,9 +19,9 @@ class SimulatorConfig:
     """`directory` None: a temporary folder that goes with the server. Times in seconds, `vram_gb` in GiB.
 
     A model costs `load_seconds` plus `load_seconds_per_gb` for each GiB when it is first read, and a part of that
-    when it comes back after others pushed it out of `vram_gb`. `without_nodes` are classes that it lacks, `packs`
-    what is installed there (simulator.routes.packs). Pictures depend on the job alone; a server with another `seed`
-    draws others.
+    when it comes back after others pushed it out of `vram_gb`. `without_nodes` are classes that it lacks; `packs`
+    are what is installed there (simulator.routes.packs). Pictures depend on the job alone; a server with another
+    `seed` draws others.
     """
 
     directory: Path | None = None
