@@ -17,6 +17,7 @@ from atelier.jobs.service import QueueBounds
 from atelier.kit.database import Database
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.opening import open_storage
+from atelier.webui import pages
 from support.serving import PEPPER, Tenant, make_tenant, served
 from support.stage import Stage
 
@@ -45,7 +46,7 @@ def stage(services: Services) -> Stage:
 
 @pytest.fixture
 async def base(services: Services) -> AsyncGenerator[str]:
-    async with served(create_app(services)) as url:
+    async with served(create_app(services, pages.ROUTES)) as url:
         yield url
         services.closing.set()
 

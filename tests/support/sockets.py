@@ -14,18 +14,23 @@ from atelier.dialects.services import Services
 from atelier.entry.api_server import ApiServer
 from atelier.entry.listening import listen, url_of
 from atelier.kit.background import background
+from atelier.webui import pages
 
 PATIENCE = 20.0
 MODERN = {"supports_preview_metadata": True, "supports_progress_text_metadata": True}
 
 
 @contextlib.asynccontextmanager
-async def api_process(services: Services) -> AsyncGenerator[str]:
-    """As entry puts it together. Gives the address; sockets are closed politely at the end."""
-    server = ApiServer(create_app(services), listener := listen("127.0.0.1", 0))
+async def api_process(services: Services, *, shared: bool = False) -> AsyncGenerator[str]:
+    """As entry puts it together. Gives the address; sockets are closed politely at the end.
+
+    `shared`: it is in one process with others, who run its wake-ups and its relay.
+    """
+    server = ApiServer(create_app(services, pages.ROUTES), listener := listen("127.0.0.1", 0))
     async with background() as tasks:
-        tasks.start(services.wakeups.run())
-        tasks.start(services.relay.run())
+        if not shared:
+            tasks.start(services.wakeups.run())
+            tasks.start(services.relay.run())
         tasks.start(services.hub.run(services.database, services.wakeups, services.relay, services.closing))
         serving = tasks.start(server.run_until_stopped())
         await server.ready()

@@ -10,5 +10,7 @@ PUBLIC_ROUTES = frozenset(
         "/login/sign-in.css",
         "/logout",  # a session that is none is signed out already
         "/comfy",  # a redirect to its own address with a slash
+        "/ws",  # 400 to what is no socket; a socket needs a key
+        "/api/ws",
     }
 )
