@@ -90,6 +90,8 @@ async def listing(  # noqa: PLR0913 - each is one parameter of the route
 ) -> tuple[list[Entry], int]:
     """What waits, runs and is in the history, without graphs, and how many fit in all.
 
+    Of what came with a graph only the workflow's id is read.
+
     `statuses` are keys of `STATES` (None: all). By the time of submitting, else by how long they ran. A page has
     `limit` jobs, 1000 at most.
     """

@@ -20,7 +20,9 @@ CREATE TABLE native_prompts (
     client_id  text,
     extra_data jsonb NOT NULL DEFAULT '{}',
     outputs    text[] NOT NULL DEFAULT '{}',
-    shown      jsonb NOT NULL DEFAULT '{}'
+    shown      jsonb NOT NULL DEFAULT '{}',
+    -- Lists are polled by every open editor, and whole workflows stand in extra_data.
+    workflow_id text GENERATED ALWAYS AS (extra_data #>> '{extra_pnginfo,workflow,id}') STORED
 );
 
 -- What the server told of the run that ended the job, in the client's own ids and names, as /history shows it.

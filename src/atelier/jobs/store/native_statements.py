@@ -72,17 +72,24 @@ LEFT JOIN LATERAL (SELECT body FROM graphs WHERE digest = j.graph_digest LIMIT 1
 """
 _ALL_GRAPHS = f"CASE WHEN sum(octet_length(g.body)) OVER (ORDER BY c.place) <= {_GRAPH_BYTES} THEN g.body END"
 _NO_GRAPHS = "NULL"
+_ALL_SAID = "p.extra_data"
+_WORKFLOW_ALONE = """CASE WHEN p.job_id IS NOT NULL THEN jsonb_build_object('extra_pnginfo',
+    jsonb_build_object('workflow', jsonb_build_object('id', p.workflow_id))) END"""
 
 
 def _entries(
     tables: LiteralString, graph: LiteralString, source: LiteralString = "chosen c", also: LiteralString = "0"
 ) -> LiteralString:
-    """A statement that reads the jobs that `chosen(id, place)` of `tables` names, in that order."""
+    """A statement that reads the jobs that `chosen(id, place)` of `tables` names, in that order.
+
+    Without graphs it reads no more of what came with them than whose workflow they are: both may be large.
+    """
+    said = _WORKFLOW_ALONE if graph == _NO_GRAPHS else _ALL_SAID
     return f"""
 WITH RECURSIVE {tables}
 SELECT {also}, {graph}, coalesce(j.native_prompt_id, j.id)::text, j.number,
        {_SHOWN} AND j.finished_at > coalesce(({_CLEARED}), '-infinity'),
-       p.client_id, p.extra_data, p.outputs, p.shown, r.outputs, r.messages, r.meta, {COLUMNS}
+       p.client_id, {said}, p.outputs, p.shown, r.outputs, r.messages, r.meta, {COLUMNS}
 FROM {source} {_BELONGINGS} ORDER BY c.place
 """  # noqa: S608 - fixed columns
 
@@ -137,7 +144,7 @@ _FOUND = f"""
     SELECT id, position FROM ({_WAITING}) waiting WHERE %(with_live)s AND state = ANY(%(states)s)
 ), fit AS MATERIALIZED (
     SELECT f.* FROM found f WHERE %(workflow)s::text IS NULL OR %(workflow)s = (
-        SELECT extra_data #>> '{{extra_pnginfo,workflow,id}}' FROM native_prompts WHERE job_id = f.id)
+        SELECT workflow_id FROM native_prompts WHERE job_id = f.id)
 )
 """  # noqa: S608 - fixed columns and numbers
 
