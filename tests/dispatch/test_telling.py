@@ -98,9 +98,9 @@ async def test_what_history_alone_knows_is_told_and_reported_all_the_same(ground
         await ground.known(1)
 
         job = await submit(ground, picture(3))
-        if (await ground.ended(job.id)).state is not JobState.SUCCEEDED:
-            return
+        ended = await ground.ended(job.id)
 
+    assert ended.state is JobState.SUCCEEDED
     report = await report_of(ground, job)
     assert line.types() == [*RUN, "executed"]
     assert line.data("executed")[0]["output"] == report.outputs["2"]
