@@ -177,8 +177,7 @@ async def address(storage: Storage, asset: Asset, *, ttl: dt.timedelta) -> str |
 async def _keep(database: Database, storage: Storage, body: Spooled) -> Received:
     """Announce, then write: a blob's row stands before its bytes, so no bytes are stored unknown.
 
-    Only PostgreSQL's own death within the next half second can forget the announcement: then bytes may lie in the
-    storage that nothing names.
+    Only PostgreSQL's own death within the next half second can forget the announcement; `recording` heals it.
     """
     async with database.autocommit() as tx:
         blob, new = await records.announce(tx, body.hash, body.size, sniff(body.head))

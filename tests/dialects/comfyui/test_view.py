@@ -46,8 +46,10 @@ async def test_what_a_job_made_is_shown_by_its_shown_name(
     client: httpx.AsyncClient, other: httpx.AsyncClient, services: Services, tenant: Tenant
 ) -> None:
     made = [
-        await produce(services.database, services.storage, tenant.account_id, "x_00001_.png", body, **more)
-        for body, more in ((b"one", {}), (b"two", {}), (b"three", {"subfolder": "sea/side"}))
+        await produce(
+            services.database, services.storage, tenant.account_id, "x_00001_.png", body, subfolder=subfolder
+        )
+        for body, subfolder in ((b"one", ""), (b"two", ""), (b"three", "sea/side"))
     ]
     passing = await produce(
         services.database, services.storage, tenant.account_id, "t_00001_.png", b"passing", temporary=True

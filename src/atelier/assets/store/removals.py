@@ -61,8 +61,15 @@ async def drop(tx: Tx, most: int, wait: dt.timedelta) -> tuple[int, int]:
     await tx.execute(_UNMARK, (due,))
     gone = await (await tx.execute(_DROP, (due,))).fetchall()
     keys = [Blob(Digest(bytes(row[0])), row[1], row[2], row[3]).key for row in gone]
-    await tx.execute("INSERT INTO blob_removals (key) SELECT unnest(%s::text[])", (keys,))
+    await note(tx, keys)
     return len(due), len(keys)
+
+
+async def note(tx: Tx, keys: Sequence[str]) -> None:
+    """Keys whose bytes are to be removed; no blob has them, and none will."""
+    await tx.execute(
+        "INSERT INTO blob_removals (key) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (list(keys),)
+    )
 
 
 async def forget_pins(tx: Tx) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from atelier.assets import rules
+from atelier.assets import recording, rules
 from atelier.assets import service as assets
 from atelier.assets.model import Draft, Recorded
 from atelier.assets.multipart import Upload, read_upload
@@ -60,8 +60,9 @@ async def upload_asset(request: Request, call: Known) -> Response:
         limit_bytes=services.upload_limit,
         expected_hash=expected,
     )
-    async with services.database.transaction() as tx:
-        recorded = await assets.record(tx, received, draft)
+    recorded = await recording.recorded(
+        services.database, services.storage, received, lambda tx, came: assets.record(tx, came, draft)
+    )
     return _recorded(call, recorded)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from atelier.assets import naming
+from atelier.assets import naming, recording
 from atelier.assets import service as assets
 from atelier.assets.model import Asset, Received
 from atelier.assets.names import FileName, Folder, annotated, file_name, inner_path, parse_folder, parse_new
@@ -75,8 +75,13 @@ async def _merged(call: Call, original: Asset, mask: Spooled) -> Received:
 
 
 async def _keep(call: Call, wanted: FileName, received: Received, *, overwrite: bool) -> FileName:
-    async with call.services.database.transaction() as tx:
-        return await naming.keep(tx, call.caller.account_id, received, wanted, overwrite=overwrite)
+    services, account_id = call.services, call.caller.account_id
+    return await recording.recorded(
+        services.database,
+        services.storage,
+        received,
+        lambda tx, came: naming.keep(tx, account_id, came, wanted, overwrite=overwrite),
+    )
 
 
 def _body(request: Request, call: Call) -> AsyncIterator[bytes]:
