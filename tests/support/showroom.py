@@ -1,0 +1,77 @@
+"""An Atelier that shows what its servers have: they are learned once by the test, and no dispatcher runs."""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from atelier.comfy.client import ComfyClient
+from atelier.dialects.app import create_app
+from atelier.dialects.comfyui.reach import Reach
+from atelier.dialects.services import Services
+from atelier.dispatch.learning import Learned, learn
+from atelier.fleet import service as fleet
+from atelier.fleet.inventory import Files, from_object_info
+from atelier.fleet.model import Health
+from atelier.fleet.store import catalogs, roster
+from atelier.kit.ids import ServerId
+from support.serving import served
+
+NOWHERE = "http://127.0.0.1:1"
+NO_FILES: Files = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Showroom:
+    services: Services
+    url: str
+
+    async def server(self, url: str, server_id: str, owner: str = "") -> None:
+        """A server that runs, is well and has told what it has."""
+        async with aiohttp.ClientSession() as http:
+            learned = await learn(ComfyClient(http, url), None, 10)
+        await self._keep(learned, url, server_id, owner)
+
+    async def catalogue(
+        self,
+        server_id: str,
+        object_info: Mapping[str, Any],
+        *,
+        files: Files = NO_FILES,
+        system: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A server that nobody can reach now and that told this before."""
+        learned = Learned(from_object_info(object_info, files), system or {})
+        await self._keep(learned, f"{NOWHERE}/{server_id}", server_id)
+
+    async def health(self, server_id: str, health: Health) -> None:
+        async with self.services.database.transaction() as tx:
+            await roster.save_health(tx, ServerId(server_id), health, "")
+        await self.services.intake.fleet.refresh()
+
+    async def remove(self, server_id: str) -> None:
+        async with self.services.database.transaction() as tx:
+            await fleet.remove(tx, ServerId(server_id))
+        await self.services.intake.fleet.refresh()
+
+    async def _keep(self, learned: Learned, url: str, server_id: str, owner: str = "") -> None:
+        async with self.services.database.transaction() as tx:
+            await fleet.add(tx, url, server_id=server_id, owner=owner)
+            await catalogs.save_inventory(tx, ServerId(server_id), learned.inventory, learned.system)
+            if learned.pages is not None:
+                await catalogs.save_pages(tx, ServerId(server_id), learned.pages)
+            await roster.save_health(tx, ServerId(server_id), Health.READY, "")
+        await self.services.intake.fleet.refresh()
+
+
+@contextlib.asynccontextmanager
+async def showroom(services: Services, **changes: Any) -> AsyncGenerator[Showroom]:
+    """Served on a free port; `changes` are of the services."""
+    reach = Reach(services.intake.fleet)
+    changed = dataclasses.replace(services, reach=reach, **changes)
+    async with reach.opened(), served(create_app(changed)) as url:
+        yield Showroom(changed, url)
+        changed.closing.set()
