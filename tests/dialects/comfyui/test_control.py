@@ -95,6 +95,33 @@ async def test_an_interrupted_prompt_ends_as_one(client: httpx.AsyncClient, stag
     assert entry["status"]["messages"][-1][0] == "execution_interrupted"
 
 
+async def freed(database: Database) -> list[tuple[bool, bool]]:
+    """What each server is asked to give back."""
+    async with database.autocommit() as tx:
+        rows = await tx.execute("SELECT free_models, free_memory FROM servers WHERE free_asked_at IS NOT NULL")
+        return [(bool(models), bool(memory)) for models, memory in await rows.fetchall()]
+
+
+async def test_memory_is_an_admins_to_free(
+    client: httpx.AsyncClient, base: str, database: Database, stage: Stage
+) -> None:
+    await running(client, stage)
+    admin = await make_tenant(database, "admin", Role.ADMIN)
+
+    async with httpx.AsyncClient(base_url=base, headers=admin.headers) as operator:
+        answers = [
+            await client.post("/free", json={"unload_models": True, "free_memory": True}),
+            await operator.post("/free", json={}),
+            await operator.post("/free"),
+        ]
+        before = await freed(database)
+        answers.append(await operator.post("/api/free", json={"unload_models": True}))
+
+    assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"")] * 4
+    assert before == []
+    assert await freed(database) == [(True, False)]
+
+
 async def test_control_is_not_asked_by_get(client: httpx.AsyncClient) -> None:
     for path in ("/interrupt", "/free"):
         assert (await client.get(path)).status_code in {404, 405}

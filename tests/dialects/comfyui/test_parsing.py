@@ -130,6 +130,16 @@ def test_extra_data_is_an_object(extra_data: object) -> None:
     assert refusal(extra_data=extra_data)["type"] == "invalid_extra_data"
 
 
+def test_extra_data_is_bounded() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"in": deep}
+
+    assert refusal(extra_data=deep)["type"] == "invalid_extra_data"
+    assert refusal(extra_data={"n": 10**30})["type"] == "invalid_extra_data"
+    assert parse(extra_data={"note": "x" * 2_000_000}).extra_data
+
+
 @pytest.mark.parametrize("number", ["abc", "5", True, [], {}, 10**400])
 def test_a_number_is_a_finite_number(number: object) -> None:
     assert refusal(number=number)["type"] == "invalid_number"

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from atelier.accounts.model import Role
 from atelier.dialects.auth import Call, require_admin
 from atelier.dialects.comfyui.commands import COMMAND_BYTES, parse_lenient
 from atelier.dialects.comfyui.routing import post
+from atelier.fleet import service as fleet
 from atelier.jobs import native
 from atelier.jobs.store import stats
 from atelier.kit.database import Tx
@@ -42,6 +44,20 @@ async def _interrupt(request: Request, call: Call, prompt_id: str | None) -> boo
     return bool(stopped)
 
 
+async def free(request: Request, call: Call) -> Response:
+    """An admin's key has all servers give back memory, each when it is idle; another's changes nothing.
+
+    Always 200: clients ask this before every large model, whether or not it is theirs to ask.
+    """
+    body = parse_lenient(await bodies.read(request, COMMAND_BYTES))
+    models, memory = bool(body.get("unload_models")), bool(body.get("free_memory"))
+    if call.caller.role is Role.ADMIN and (models or memory):
+        async with call.services.database.transaction() as tx:
+            await fleet.ask_free(tx, unload_models=models, free_memory=memory)
+        call.services.wakeups.publish("free")
+    return Response()
+
+
 async def accounts_meant(tx: Tx, request: Request, call: Call) -> list[AccountId]:
     """Whose prompts the request is about: the caller's; with `?account=all` everybody's. Raises Forbidden."""
     if request.query_params.get("account") != "all":
@@ -59,4 +75,4 @@ def wake(call: Call, accounts: Iterable[AccountId], job_ids: Iterable[JobId]) ->
         call.services.wakeups.publish(topic)
 
 
-ROUTES = [post("/interrupt", interrupt)]
+ROUTES = [post("/interrupt", interrupt), post("/free", free)]

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from atelier.comfy.bounds import Limits, check_bounds
 from atelier.comfy.refusals import InvalidWorkflow, top_error
 from atelier.intake.native import NativeOrder
 from atelier.kit.http.bodies import as_strings, is_object, parse_json
@@ -19,6 +20,9 @@ SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
 MOST_CLIENT_ID = 1_000
 MOST_SECRET = 16_384
 MOST_SOURCE = 500
+
+_EXTRA_LIMITS = Limits(text=20_000_000, depth=128)
+"""A workflow stands in it, whose notes may hold pictures as text."""
 
 _OWN = frozenset({*SECRETS, "client_id", "create_time"})
 """What has a place of its own: `client_id` stands in the order, when it came in the job."""
@@ -97,6 +101,10 @@ def _extra_data(given: object) -> dict[str, Any]:
         return {}
     if not is_object(given):
         raise _refused("invalid_extra_data", "extra_data must be an object")
+    try:
+        check_bounds(given, _EXTRA_LIMITS)
+    except InvalidWorkflow as error:
+        raise _refused("invalid_extra_data", "extra_data cannot be kept", error.message) from None
     return given
 
 
