@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from atelier.accounts import service as accounts
 from atelier.accounts.model import Role
@@ -47,7 +47,7 @@ async def eventually(true: Callable[[], Awaitable[bool]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(app: FastAPI) -> AsyncGenerator[str]:
+async def served(app: ASGIApp) -> AsyncGenerator[str]:
     """The base URL of `app` while it is served on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
