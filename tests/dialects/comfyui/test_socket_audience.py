@@ -308,3 +308,22 @@ def test_runs_side_by_side_are_never_mixed() -> None:
     audience.end(mine.ended())
 
     assert one.heard() == two.heard() == WHOLE
+
+
+def test_a_preview_in_the_old_layout_comes_behind_its_progress_and_in_the_new_one_before() -> None:
+    audience, job = Audience(), Job1()
+    old, new = ear(audience, "me"), ear(audience, "me", supports_preview_metadata=True)
+    head = json.dumps({"node_id": "5", "prompt_id": job.prompt_id, "image_type": "image/jpeg"}).encode()
+    preview = struct.pack(">II", 4, len(head)) + head + b"image"
+    plain = struct.pack(">II", 1, 1) + b"image"
+    audience.expect(job.run)
+    for frame in (
+        job.frame(preview, FrameKind.PREVIEW),
+        job.says("progress", FrameKind.PROGRESS, value=1, max=2, node="5"),
+        job.frame(preview, FrameKind.PREVIEW),
+        job.says("executing", node="6"),
+    ):
+        audience.hear(frame)
+
+    assert old.heard()[-4:] == ["progress 5", plain, plain, "executing 6"]
+    assert new.heard()[-4:] == [preview, "progress 5", preview, "executing 6"]

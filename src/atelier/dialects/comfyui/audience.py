@@ -3,9 +3,10 @@
 Nothing here waits: the hub reads and tells; frames of running jobs come in between (wire contract 7.4).
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
+from atelier.comfy.frames import PREVIEW_IMAGE_WITH_METADATA
 from atelier.dialects.comfyui import wire
 from atelier.dialects.comfyui.layouts import Reader, event, event_of, is_result, laid_out
 from atelier.dialects.comfyui.runs import Run, Runs, run_of
@@ -15,6 +16,11 @@ from atelier.jobs.relay import Frame, FrameKind
 
 SILENT = frozenset({"execution_start", "execution_cached", "executing", "executed"})
 """What a prompt without a client id tells nobody; everything else of it is told to all."""
+
+BEFORE_A_LOOK = frozenset({"progress_state", "progress"})
+"""What ComfyUI tells before a preview in the old layout; a preview in the new one comes before its progress."""
+
+WITH_METADATA = PREVIEW_IMAGE_WITH_METADATA.to_bytes(4, "big")
 
 
 class Audience:
@@ -70,6 +76,7 @@ class Audience:
         run = self.runs.ended(entry.job.id)
         if run is None or run.never_ran(entry):
             return
+        self._tell_look(run)
         if run.client_id is None:
             self._tell_all_if_interrupted(entry)
         for client in self._at(run.client_id):
@@ -100,14 +107,34 @@ class Audience:
             self._tell_raw(run, frame, body)
             return
         kind = event_of(body)
+        if kind not in BEFORE_A_LOOK:
+            self._tell_look(run)
         for client in self._hearers(run, silent=kind in SILENT):
             client.put(body, _key(frame, kind))
+        if kind == "progress":
+            self._tell_look(run)
 
     def _tell_raw(self, run: Run, frame: Frame, raw: bytes) -> None:
+        if raw.startswith(WITH_METADATA):
+            self._tell_look(run)
+            run.look = frame
+            self._tell_laid_out(run, frame, raw, lambda reader: reader.previews_with_metadata)
+        else:
+            self._tell_laid_out(run, frame, raw, lambda _: True)
+
+    def _tell_look(self, run: Run) -> None:
+        """A preview for those who read the old layout only: behind its progress (wire contract 7.6)."""
+        frame, run.look = run.look, None
+        if frame is not None and isinstance(frame.body, bytes):
+            self._tell_laid_out(run, frame, frame.body, lambda reader: not reader.previews_with_metadata)
+
+    def _tell_laid_out(self, run: Run, frame: Frame, raw: bytes, wanted: Callable[[Reader], bool]) -> None:
         key = None if is_result(raw) else _key(frame, "")
         made: dict[Reader, bytes] = {}
         for client in self._hearers(run, silent=False):
             reader = client.reader if run.client_id is not None else client.reader.without_metadata()
+            if not wanted(reader):
+                continue
             if reader not in made:
                 made[reader] = laid_out(raw, run.prompt_id, reader)
             client.put(made[reader], key)

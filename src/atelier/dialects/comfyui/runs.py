@@ -29,7 +29,7 @@ class Run:
     """`began`: its start is known to who listens. `whole`: it was followed from before it began.
 
     `executing` is the last message that said which node runs: who comes back is told it again (wire contract 7.1).
-    `shown` are the nodes whose output was told.
+    `shown` are the nodes whose output was told. `look` is a preview that the next message of progress goes before.
     """
 
     job_id: JobId
@@ -39,6 +39,7 @@ class Run:
     whole: bool = True
     executing: str | None = None
     shown: set[str] = field(default_factory=set[str])
+    look: Frame | None = None
 
     def take(self, frame: Frame) -> Iterator[str | bytes]:
         """What to tell now that this came: on however many servers it runs, it begins once, and first of all."""

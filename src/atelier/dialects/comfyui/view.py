@@ -12,12 +12,12 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from atelier.assets import naming
 from atelier.assets.model import Asset
 from atelier.assets.names import FileName, annotated, inner_path, parse_folder
 from atelier.assets.rules import PATH_BYTES
 from atelier.dialects import stored
 from atelier.dialects.auth import Call
+from atelier.dialects.comfyui import awaited
 from atelier.dialects.comfyui.pixels import DEFAULT_QUALITY, Variant
 from atelier.dialects.comfyui.routing import get
 from atelier.kit.http.ranges import Slice, Unsatisfiable, Whole
@@ -32,8 +32,7 @@ async def view(request: Request, call: Call) -> Response:
     asked = _asked(query)
     if isinstance(asked, int):
         return Response(status_code=asked)
-    async with call.services.database.autocommit() as tx:
-        asset = await naming.find(tx, call.caller.account_id, asked)
+    asset = await awaited.find(call, asked)
     if asset is None:
         return Response(status_code=404)
     variant = parse_variant(query)
