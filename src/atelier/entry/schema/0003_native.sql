@@ -8,6 +8,11 @@ ALTER TABLE jobs
 CREATE INDEX jobs_waiting_by_turn ON jobs (priority DESC, account_id, end_user, (coalesce(number, position)), position)
     WHERE state = 'queued';
 DROP INDEX jobs_waiting_by_party;
+
+-- The id comes first: whoever asks for one prompt reads no other job of its account, however the plan was made.
+CREATE UNIQUE INDEX jobs_by_prompt ON jobs (native_prompt_id, account_id) WHERE native_prompt_id IS NOT NULL;
+ALTER TABLE jobs DROP CONSTRAINT jobs_account_id_native_prompt_id_key;
+
 -- A native history in its order: all that ended, but what its owner deleted from it, or canceled before it began.
 CREATE INDEX jobs_ended ON jobs (account_id, finished_at, position) INCLUDE (state)
     WHERE finished_at IS NOT NULL AND NOT forgotten AND (state <> 'canceled' OR started_at IS NOT NULL);

@@ -12,7 +12,7 @@ SELECT ended.id FROM (
     SELECT id, finished_at, position FROM jobs
     WHERE account_id = %(account)s AND finished_at IS NOT NULL AND NOT forgotten
       AND (state <> 'canceled' OR started_at IS NOT NULL)
-      AND finished_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+      AND finished_at > now() - make_interval(secs => %(seconds)s)
     ORDER BY account_id DESC, finished_at DESC, position DESC LIMIT 10000) ended
 WHERE EXISTS (SELECT 1 FROM native_prompts WHERE job_id = ended.id)
 ORDER BY ended.finished_at, ended.position

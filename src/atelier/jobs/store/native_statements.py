@@ -13,11 +13,15 @@ HISTORY = "10000"
 QUEUE = "1000"
 _LIVE = "10000"
 _PARTIES = "100"
+_COUNTED = "100000"
 _GRAPH_BYTES = "64000000"
 
 # The predicate of the index jobs_ended, to the letter.
 _SHOWN = """finished_at IS NOT NULL AND NOT forgotten AND (state <> 'canceled' OR started_at IS NOT NULL)"""
 _CLEARED = "SELECT until FROM native_history_clearings WHERE account_id = %(account)s"
+
+# The columns of the index jobs_waiting_by_turn: asked for in this order, no plan takes another.
+_TURN = "priority DESC, account_id, end_user, coalesce(number, position), position"
 
 _ENDED = f"""
 ended AS MATERIALIZED (
@@ -30,14 +34,15 @@ ended AS MATERIALIZED (
 """  # noqa: S608 - fixed columns and numbers
 
 _ON_SERVERS = """
-SELECT id, position, state, started_at, priority, coalesce(number, position) AS turn FROM jobs
+SELECT id, position, state, started_at, priority, coalesce(number, position) AS turn, native_prompt_id FROM jobs
 WHERE account_id = %(account)s AND state IN ('claimed', 'running', 'canceling')
 """
 
 _WAITING = f"""
 SELECT w.* FROM generate_series(10, 1, -1) AS class CROSS JOIN LATERAL (
-    SELECT id, position, state, started_at, priority, coalesce(number, position) AS turn FROM jobs
-    WHERE state = 'queued' AND priority = class::smallint AND account_id = %(account)s LIMIT {_LIVE}) w
+    SELECT id, position, state, started_at, priority, coalesce(number, position) AS turn, native_prompt_id FROM jobs
+    WHERE state = 'queued' AND priority = class::smallint AND account_id = %(account)s
+    ORDER BY {_TURN} LIMIT {_LIVE}) w
 """  # noqa: S608 - fixed columns and numbers
 
 # From each waiting party of the account to the next by one probe of the index.
@@ -97,7 +102,7 @@ FROM {source} {_BELONGINGS} ORDER BY c.place
 ENTRY = _entries(
     """chosen AS MATERIALIZED (
     SELECT id, 0 AS place FROM (
-        SELECT id FROM jobs WHERE account_id = %(account)s AND native_prompt_id = %(prompt)s
+        SELECT id FROM jobs WHERE native_prompt_id = %(prompt)s AND (account_id = %(account)s) IS TRUE
         UNION ALL
         SELECT id FROM jobs WHERE id = %(prompt)s AND (account_id = %(account)s) IS TRUE) found LIMIT 1
 )""",
@@ -176,22 +181,23 @@ ENDED_OF = _entries(
 )
 
 LIVE_PROMPTS = f"""
-SELECT l.id, coalesce(j.native_prompt_id, l.id)::text, p.client_id, l.state, l.started_at IS NOT NULL
+SELECT l.id, coalesce(l.native_prompt_id, l.id)::text, p.client_id, l.state, l.started_at IS NOT NULL
 FROM ({_ON_SERVERS} UNION ALL {_WAITING}) l
 CROSS JOIN LATERAL (SELECT client_id FROM native_prompts WHERE job_id = l.id LIMIT 1) p
-CROSS JOIN LATERAL (SELECT native_prompt_id FROM jobs WHERE id = l.id LIMIT 1) j
 ORDER BY l.position
 """  # noqa: S608 - fixed columns
 
 PROMPT = "SELECT client_id, extra_data, outputs, shown FROM native_prompts WHERE job_id = %s"
 
-REMAINING = """
+REMAINING = f"""
 SELECT (SELECT count(*) FROM jobs
         WHERE account_id = %(account)s AND state IN ('claimed', 'running', 'canceling'))
      + (SELECT coalesce(sum(jobs), 0) FROM generate_series(1, 10) AS class CROSS JOIN LATERAL (
-            SELECT count(*) AS jobs FROM jobs
-            WHERE state = 'queued' AND priority = class::smallint AND account_id = %(account)s) w)
-"""
+            SELECT count(*) AS jobs FROM (
+                SELECT FROM jobs
+                WHERE state = 'queued' AND priority = class::smallint AND account_id = %(account)s
+                ORDER BY {_TURN} LIMIT {_COUNTED}) one) w) AS jobs
+"""  # noqa: S608 - fixed columns and numbers
 
 CLEAR = """
 INSERT INTO native_history_clearings (account_id, until)
@@ -203,7 +209,7 @@ ON CONFLICT (account_id) DO UPDATE SET until = greatest(native_history_clearings
 
 FORGET = """
 UPDATE jobs SET forgotten = true WHERE finished_at IS NOT NULL AND NOT forgotten AND id IN (
-    SELECT id FROM jobs WHERE account_id = %(account)s AND native_prompt_id = ANY(%(prompts)s)
+    SELECT id FROM jobs WHERE native_prompt_id = ANY(%(prompts)s) AND (account_id = %(account)s) IS TRUE
     UNION ALL
     SELECT id FROM jobs WHERE id = ANY(%(prompts)s) AND (account_id = %(account)s) IS TRUE)
 """
@@ -211,7 +217,7 @@ UPDATE jobs SET forgotten = true WHERE finished_at IS NOT NULL AND NOT forgotten
 # Locked in the order of their ids, as whoever else locks several of an account's jobs; a job that moves on
 # meanwhile is looked at again when its lock is ours.
 _NAMED = """
-SELECT id FROM jobs WHERE account_id = %(account)s AND native_prompt_id = ANY(%(prompts)s)
+SELECT id FROM jobs WHERE native_prompt_id = ANY(%(prompts)s) AND (account_id = %(account)s) IS TRUE
 UNION ALL
 SELECT id FROM jobs WHERE id = ANY(%(prompts)s) AND (account_id = %(account)s) IS TRUE
 """

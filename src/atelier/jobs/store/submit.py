@@ -56,7 +56,7 @@ _SUBMIT = _STATEMENT.format(
 # Of a prompt that has its id already nothing is written, not even its idempotency key.
 _SUBMIT_PROMPT = _STATEMENT.format(
     before="""taken AS MATERIALIZED (
-    SELECT 1 FROM jobs WHERE account_id = %(account)s AND native_prompt_id = %(native)s::uuid
+    SELECT 1 FROM jobs WHERE native_prompt_id = %(native)s::uuid AND (account_id = %(account)s) IS TRUE
     UNION ALL
     SELECT 1 FROM jobs WHERE id = %(native)s::uuid AND (account_id = %(account)s) IS TRUE
 ), """,
@@ -74,7 +74,7 @@ UNION ALL SELECT NULL, NULL, NULL, true FROM taken LIMIT 1
 )
 
 
-_ONE_PROMPT = "jobs_account_id_native_prompt_id_key"
+_ONE_PROMPT = "jobs_by_prompt"
 
 
 class PromptIdTaken(Exception):  # noqa: N818 - the service says in words what it means
