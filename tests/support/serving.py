@@ -49,7 +49,10 @@ async def eventually(true: Callable[[], Awaitable[bool]]) -> None:
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp) -> AsyncGenerator[str]:
     """The base URL of `app` while it is served on a free port."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # With its protocol named, asyncio sends every answer at once; otherwise each waits 40 ms for the one before.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve(sockets=[listener]))
