@@ -33,14 +33,16 @@ ended AS MATERIALIZED (
 )
 """  # noqa: S608 - fixed columns and numbers
 
-_ON_SERVERS = """
-SELECT id, position, state, started_at, priority, coalesce(number, position) AS turn, native_prompt_id FROM jobs
+_LIVE_COLUMNS = "id, position, state, started_at, priority, coalesce(number, position) AS turn, native_prompt_id"
+
+_ON_SERVERS = f"""
+SELECT {_LIVE_COLUMNS} FROM jobs
 WHERE account_id = %(account)s AND state IN ('claimed', 'running', 'canceling')
-"""
+"""  # noqa: S608 - fixed columns
 
 _WAITING = f"""
 SELECT w.* FROM generate_series(10, 1, -1) AS class CROSS JOIN LATERAL (
-    SELECT id, position, state, started_at, priority, coalesce(number, position) AS turn, native_prompt_id FROM jobs
+    SELECT {_LIVE_COLUMNS} FROM jobs
     WHERE state = 'queued' AND priority = class::smallint AND account_id = %(account)s
     ORDER BY {_TURN} LIMIT {_LIVE}) w
 """  # noqa: S608 - fixed columns and numbers
