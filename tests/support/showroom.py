@@ -8,6 +8,9 @@ from typing import Any
 
 import aiohttp
 
+from atelier.assets import naming
+from atelier.assets import service as assets
+from atelier.assets.names import FileName, Folder
 from atelier.comfy.client import ComfyClient
 from atelier.dialects.app import create_app
 from atelier.dialects.comfyui.reach import Reach
@@ -18,7 +21,7 @@ from atelier.fleet.inventory import Files, from_object_info
 from atelier.fleet.model import Health
 from atelier.fleet.store import catalogs, roster
 from atelier.kit.ids import ServerId
-from support.serving import served
+from support.serving import Tenant, served
 
 NOWHERE = "http://127.0.0.1:1"
 NO_FILES: Files = {}
@@ -65,6 +68,13 @@ class Showroom:
                 await catalogs.save_pages(tx, ServerId(server_id), learned.pages)
             await roster.save_health(tx, ServerId(server_id), Health.READY, "")
         await self.services.intake.fleet.refresh()
+
+
+async def upload(services: Services, owner: Tenant, name: str) -> None:
+    """A file at the top of the owner's input folder."""
+    received = await assets.receive_bytes(services.database, services.storage, name.encode())
+    async with services.database.transaction() as tx:
+        await naming.keep(tx, owner.account_id, received, FileName(Folder.INPUT, "", name))
 
 
 @contextlib.asynccontextmanager

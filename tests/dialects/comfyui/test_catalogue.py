@@ -9,8 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from atelier.assets import naming, service
-from atelier.assets.names import FileName, Folder
 from atelier.dialects.comfyui import prepared
 from atelier.dialects.comfyui.prepared import Prepared
 from atelier.dialects.services import Services
@@ -18,7 +16,7 @@ from atelier.fleet.model import Health
 from atelier.simulator.config import SimulatorConfig
 from support.fleet import simulator
 from support.serving import Tenant
-from support.showroom import Showroom, showroom
+from support.showroom import Showroom, showroom, upload
 
 RECORDED = Path(__file__).parents[2] / "recordings" / "object_info.json.gz"
 LOADER = {"Loader": {"input": {"required": {"ckpt": [["a.safetensors"], {}]}}, "output": []}}
@@ -46,13 +44,6 @@ async def client(room: Showroom, tenant: Tenant) -> AsyncGenerator[httpx.AsyncCl
 async def other(room: Showroom, stranger: Tenant) -> AsyncGenerator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=room.url, headers=stranger.headers) as made:
         yield made
-
-
-async def upload(room: Showroom, owner: Tenant, name: str) -> None:
-    services = room.services
-    received = await service.receive_bytes(services.database, services.storage, name.encode())
-    async with services.database.transaction() as tx:
-        await naming.keep(tx, owner.account_id, received, FileName(Folder.INPUT, "", name))
 
 
 async def test_a_fleet_of_one_real_server_shows_what_that_server_shows(
@@ -104,7 +95,7 @@ async def test_loaders_offer_the_callers_own_files_and_nobody_elses(
 ) -> None:
     await room.catalogue("a", recorded)
     for name in ("b.png", "a.webp", "clip.mp4", "song.mp3", "notes.txt"):
-        await upload(room, tenant, name)
+        await upload(room.services, tenant, name)
 
     mine = (await client.get("/object_info")).json()
     theirs = (await other.get("/object_info/LoadImage")).json()
@@ -124,7 +115,7 @@ async def test_what_a_client_has_already_is_not_sent_again_until_something_chang
     tag = (await client.get("/object_info")).headers["etag"]
 
     same = await client.get("/object_info", headers={"If-None-Match": tag})
-    await upload(room, tenant, "new.png")
+    await upload(room.services, tenant, "new.png")
     changed = await client.get("/object_info", headers={"If-None-Match": tag})
     theirs = await other.get("/object_info", headers={"If-None-Match": changed.headers["etag"]})
 
@@ -136,7 +127,7 @@ async def test_it_is_packed_for_who_takes_it_packed(
     room: Showroom, client: httpx.AsyncClient, tenant: Tenant, recorded: dict[str, Any]
 ) -> None:
     await room.catalogue("a", recorded)
-    await upload(room, tenant, "new.png")
+    await upload(room.services, tenant, "new.png")
 
     plain = await client.get("/object_info", headers={"Accept-Encoding": "identity"})
     packed = await client.get("/object_info", headers={"Accept-Encoding": "br, gzip;q=0.8"})

@@ -204,7 +204,7 @@ def _one_more(reach: Reach, account_id: AccountId) -> Generator[None]:
 async def _sent(request: Request, limit: int) -> Sent:
     """Its first part is read here, so that a body that is too large is refused before anybody is asked."""
     chunks, start = bodies.limited(request, limit), b""
-    rest: AsyncIterator[bytes] | None = chunks
+    rest: AsyncIterator[bytes] | None = chunks if _has_a_body(request) else None
     while rest is not None and len(start) < HELD_BYTES:
         chunk = await anext(chunks, b"")
         rest, start = (chunks, start + chunk) if chunk else (None, start)
@@ -213,6 +213,11 @@ async def _sent(request: Request, limit: int) -> Sent:
     return Sent(
         request.method, path, _query(request.scope["query_string"].decode("latin-1")), headers, start, rest
     )
+
+
+def _has_a_body(request: Request) -> bool:
+    """RFC 9112, section 6.3: without either header there is none."""
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 def _query(text: str) -> str:
