@@ -11,12 +11,14 @@ from rich.console import Console
 
 from tools.bench.cost import cost
 from tools.bench.fleet.section import ALONE, FLEET
+from tools.bench.native.section import native
 from tools.bench.scheduling.section import scheduling
 from tools.bench.section import Answer, Asked, Section
 
 SECTIONS: Mapping[str, Section] = {
     "cost": Section("what a job costs beside a server asked directly", cost),
     "fleet": FLEET,
+    "native": Section("what a client of the native API pays, and what open sockets cost", native),
     "scheduling": Section("the scheduling policy in a simulated fleet, and once on servers", scheduling),
 }
 

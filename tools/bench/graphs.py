@@ -21,6 +21,14 @@ def plain() -> Graph:
     }
 
 
+def shown() -> Graph:
+    """The same, shown and not kept."""
+    return {
+        "1": _node("EmptyImage", width=SMALL, height=SMALL, batch_size=1, color=next(_numbers)),
+        "2": _node("PreviewImage", images=["1", 0]),
+    }
+
+
 def usual() -> Graph:
     """Text to image of the usual size."""
     return _text_to_image(USUAL)
