@@ -354,6 +354,7 @@ async def test_a_probe_of_a_server_that_seemed_well_can_find_it_ill(ground: Grou
     async with simulator(SLOW) as url:
         await ground.add_server(url, "sim-1")
         ground.tasks.start(ground.dispatcher(FINAL).run())
+        await ground.known(1)
         await until(ground, "sim-1", "ready")
         await fault(ground, url, fault="disk_full")
 

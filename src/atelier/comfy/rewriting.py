@@ -94,7 +94,7 @@ def message(event: str, data: Mapping[str, Any]) -> str:
 def event_data(event: str, data: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
     """The data of a message with whatever it shows: files under their shown names."""
     told: dict[str, Any] = value(dict(data), terms)
-    return cast("dict[str, Any]", _bounded(told)) if event == "execution_error" else told
+    return cast("dict[str, Any]", shortened(told)) if event == "execution_error" else told
 
 
 def value(raw: Any, terms: Terms) -> Any:
@@ -141,14 +141,15 @@ def _plain(text: str, terms: Terms) -> str:
     return text.replace(terms.theirs, terms.ours)
 
 
-def _bounded(raw: Any) -> Any:
+def shortened(raw: Any) -> Any:
+    """The same with its long texts cut, and a note where."""
     match raw:
         case str() if len(raw) > MAX_TEXT:
             return f"{raw[:MAX_TEXT]}… ({len(raw)} characters in all)"
         case dict():
-            return {key: _bounded(member) for key, member in cast("dict[str, Any]", raw).items()}
+            return {key: shortened(member) for key, member in cast("dict[str, Any]", raw).items()}
         case list():
-            return [_bounded(member) for member in cast("list[Any]", raw)]
+            return [shortened(member) for member in cast("list[Any]", raw)]
         case _:
             return raw
 

@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import structlog
 
-from atelier.comfy.client import HistoryEntry
 from atelier.comfy.errors import ComfyError, LostServer, Rejected, Unexpected
 from atelier.comfy.messages import Executing, ExecutionStart, Message, Preview
 from atelier.dispatch.collect import saves_to_socket
@@ -95,10 +94,9 @@ class Attempt:
                 if progress is not None:
                     self.host.telemetry.progress(self.claim.job_id, progress)
 
-    async def tell_all(self, entry: HistoryEntry) -> None:
-        """It is over: before anybody is told so, its client has heard of everything else, wherever it listens."""
+    async def tell_all(self) -> None:
+        """It is over: before anybody is told so, all else can be heard, wherever its client listens."""
         if self.telling is not None:
-            self.telling.catch_up(entry)
             await self.telling.flush()
 
     def ran(self) -> float:

@@ -173,13 +173,16 @@ class Dispatcher:
             told = {"while": "its dispatcher was away", "dispatcher": lease.server.only_dispatcher}
             try:
                 async with self._context.database.transaction() as tx:
-                    for claim in await claims.live(tx, lease.server.id, lease.fence):
+                    living = await claims.live(tx, lease.server.id, lease.fence)
+                    for claim in living:
                         await jobs.finish_retriable(tx, claim, Cause.SERVER_LOST, was_running=False, evidence=told)
                     await leasing.release(tx, self._context.me, [lease.server.id])
             except (psycopg.Error, OSError) as error:  # the lease stays ours: the next beat finds it again
                 _log.info("orphans.not_ended", server=lease.server.id, reason=str(error))
             else:
                 _log.warning("orphans.ended", server=lease.server.id, dispatcher=lease.server.only_dispatcher)
+                for topic in {t for one in living for t in (f"job:{one.job_id}", f"account:{one.account_id}")}:
+                    self._context.wakeups.publish(topic)
         self._context.wakeups.publish("queue")
 
     def _drive(self, group: asyncio.TaskGroup, lease: Lease) -> None:

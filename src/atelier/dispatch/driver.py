@@ -252,7 +252,7 @@ class Driver:
             await self._beginnings.settle(attempt, succeeded=_succeeded(end))
             if isinstance(end, HistoryEntry):
                 self.pulse.remember(attempt.prompt_id)
-                await attempt.tell_all(end)
+                await attempt.tell_all()
             await self._ending.finish(attempt, end)
             if isinstance(end, Rejected):
                 self.placer.forget()

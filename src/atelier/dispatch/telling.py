@@ -1,7 +1,7 @@
 """The client of a native prompt is told of its run as if its own server ran it, and what was told is reported.
 
-Ends are not told here: they are told when history can be read (wire contract 5). A beginning is told once, however
-many attempts a job takes.
+Ends are told, with what was never heard, when history can be read (wire contract 5): not here. A beginning is told
+once, however many attempts a job takes.
 """
 
 import dataclasses
@@ -29,10 +29,22 @@ from atelier.comfy.messages import (
     Unknown,
 )
 from atelier.comfy.replies import as_object
-from atelier.comfy.rewriting import Terms, binary_frame, event_data, message, text_frame, value, written_names
+from atelier.comfy.rewriting import (
+    Terms,
+    binary_frame,
+    event_data,
+    message,
+    shortened,
+    text_frame,
+    value,
+    written_names,
+)
 from atelier.jobs.model import Claim, JobError, Report, Told
 from atelier.jobs.relay import Frame, FrameKind, Relay
 from atelier.kit import clock
+
+MAX_SHOWN = 4 * 1024 * 1024
+"""Characters of JSON that history keeps of what a run shows; beyond that its long texts are cut."""
 
 _STARTS = frozenset({"execution_start", "execution_cached"})
 
@@ -51,10 +63,8 @@ class Telling:
         self._relay = relay
         self._terms = Terms(str(claim.prompt_id), told.prompt_id, told.position)
         self._began = told.began or (adopted and claim.attempt_state == "running")
-        self._cached = False
         self._messages: list[tuple[str, dict[str, Any]]] = []
         self._outputs: dict[str, Any] = {}
-        self._executed: set[str] = set()
 
     # Before it runs ----------------------------------------------------------------------------
 
@@ -113,20 +123,6 @@ class Telling:
             now = int(clock.utcnow().timestamp() * 1000)
             self._start(message("execution_start", {"prompt_id": self._terms.theirs, "timestamp": now}))
 
-    def catch_up(self, entry: HistoryEntry) -> None:
-        """What history knows and the socket did not say."""
-        for event, data in entry.messages:
-            if event == "execution_start" and not self._began:
-                self._start(message(event, data))
-            if event == "execution_cached" and not self._cached:
-                self._pass_on(FrameKind.STATE, message(event, data))
-        meta = as_object(entry.raw.get("meta"))
-        for node, output in as_object(entry.raw.get("outputs")).items():
-            if node not in self._executed:
-                shown = as_object(meta.get(node)).get("display_node", node)
-                told = {"node": node, "display_node": shown, "output": output, "prompt_id": self._terms.theirs}
-                self._send(FrameKind.STATE, message("executed", event_data("executed", told, self._terms)))
-
     async def flush(self) -> None:
         """Until everybody could read what was told."""
         await self._relay.flush(self._claim.job_id)
@@ -139,7 +135,6 @@ class Telling:
     def _show(self, node: str, frame: str | bytes) -> None:
         """Its files are told under the names by which the client finds them."""
         data = event_data("executed", _data(frame), self._terms)
-        self._executed.add(node)
         if data.get("output") is not None:
             self._outputs[node] = data["output"]
         self._send(FrameKind.STATE, message("executed", data))
@@ -153,7 +148,6 @@ class Telling:
             case ExecutionStart():
                 self._start(frame)
             case ExecutionCached():
-                self._cached = True
                 self._pass_on(FrameKind.STATE, frame)
             case _:
                 pass
@@ -173,15 +167,14 @@ class Telling:
         """What history shows of the run: the server's, or what the socket told where that was all of it."""
         if not entry.raw:
             meta = {node: _place(node) for node in self._outputs}
-            return Report(self._outputs, tuple(self._messages), meta)
-        terms = self._terms
-        placed = _graph_of(entry)
-        if not terms.written and placed is not None:
-            terms = dataclasses.replace(terms, written=written_names(placed, self._told.prompt.shown))
+            return Report(_bounded(self._outputs), tuple(self._messages), meta)
+        graph = _graph_of(entry)
+        if graph is not None and not self._terms.written:
+            self.placed(graph)
         return Report(
-            outputs=value(dict(as_object(entry.raw.get("outputs"))), terms),
-            messages=tuple((event, event_data(event, data, terms)) for event, data in entry.messages),
-            meta=value(dict(as_object(entry.raw.get("meta"))), terms),
+            outputs=_bounded(value(dict(as_object(entry.raw.get("outputs"))), self._terms)),
+            messages=tuple((event, event_data(event, data, self._terms)) for event, data in entry.messages),
+            meta=value(dict(as_object(entry.raw.get("meta"))), self._terms),
         )
 
     def failed(self, entry: HistoryEntry, error: JobError) -> Report:
@@ -202,6 +195,12 @@ class Telling:
         }
         before = tuple(one for one in report.messages if one[0] in _STARTS)
         return dataclasses.replace(report, messages=(*before, ("execution_error", data)))
+
+
+def _bounded(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What nodes show is mostly names of files; some show whole files as texts."""
+    shown: Mapping[str, Any] = shortened(outputs) if len(json.dumps(outputs)) > MAX_SHOWN else outputs
+    return shown
 
 
 def _data(frame: str | bytes) -> Mapping[str, Any]:
