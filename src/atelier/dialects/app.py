@@ -21,6 +21,7 @@ from atelier.dialects.services import Services
 from atelier.kit.http.cors import cors
 from atelier.kit.http.errors import ErrorBoundary, handle_refusals
 from atelier.kit.http.heads import Heads
+from atelier.kit.http.lingering import Lingering
 from atelier.kit.http.problems import Envelope, Envelopes
 from atelier.kit.http.request_ids import RequestIds
 
@@ -77,6 +78,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
+            Middleware(Lingering),
             Middleware(RequestIds, headers=REQUEST_ID_HEADERS),
             Middleware(Doors),
             *cors(
