@@ -2,6 +2,7 @@
 
 import asyncio
 
+from atelier.fleet import pages
 from atelier.fleet.inventory import Inventory, from_object_info
 from atelier.fleet.store import aging, catalogs, deposits, measures
 from atelier.fleet.store.deposits import Deposit
@@ -43,6 +44,23 @@ async def test_a_server_that_was_removed_needs_none_after_two_days(yard: Yard) -
     assert await forget(yard) == 0
     await yard.run("UPDATE servers SET removed_at = now() - interval '3 days'")
     assert await forget(yard) == 1
+
+
+async def test_pages_that_no_server_has_are_forgotten(yard: Yard) -> None:
+    first, second = pages.told(extensions=["/extensions/a/a.js"]), pages.told(extensions=["/extensions/b/b.js"])
+    await yard.server()
+    for told in (first, second):
+        async with yard.database.transaction() as tx:
+            await catalogs.save_pages(tx, SERVER, told)
+    await yard.run("UPDATE server_pages SET created_at = now() - interval '3 days'")
+
+    async with yard.database.transaction() as tx:
+        forgotten = await aging.forget_pages(tx)
+
+    async with yard.database.transaction() as tx:
+        assert await catalogs.pages(tx, [first.digest, second.digest]) == [second]
+        assert await catalogs.page_digests(tx) == {SERVER: second.digest}
+    assert forgotten == 1
 
 
 async def test_a_server_that_is_about_to_have_it_keeps_it(yard: Yard) -> None:
