@@ -159,11 +159,33 @@ async def test_without_its_last_slash_the_address_leads_to_the_editor(known: htt
 async def test_the_native_routes_are_found_below_the_editor(
     services: Services, tenant: Tenant, package: Path
 ) -> None:
-    native = [Route("/api/features", lambda _: Response("native"))]
+    native = [Route("/extensions/pack/{path:path}", lambda _: Response("native"))]
     async with asker(services, editor.routes(package, native), tenant.headers) as known:
-        answer = await known.get("/comfy/api/features")
+        of_a_pack = await known.get("/comfy/extensions/pack/menu.js")
+        of_the_api = await known.get("/comfy/api/features")
 
-    assert answer.text == "native"
+    assert of_a_pack.text == "native"
+    assert "supports_preview_metadata" in of_the_api.json()
+
+
+async def test_a_new_account_begins_with_a_graph_and_keeps_what_it_changes(known: httpx.AsyncClient) -> None:
+    await known.get("/comfy/")
+    first = (await known.get("/api/settings")).json()
+    await known.post("/api/settings/Comfy.TutorialCompleted", json=False)
+    await known.get("/comfy/")
+
+    assert first["Comfy.TutorialCompleted"]
+    assert (await known.get("/api/settings/Comfy.TutorialCompleted")).json() is False
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [("user.css", ""), ("templates/index.json", "[]"), ("templates/index.de.json", "[]")],
+)
+async def test_what_the_editor_may_be_without_is_empty(known: httpx.AsyncClient, path: str, content: str) -> None:
+    answer = await known.get(f"/comfy/{path}")
+
+    assert (answer.status_code, answer.text) == (200, content)
 
 
 async def test_without_the_package_a_page_says_how_to_install_it(services: Services, tenant: Tenant) -> None:

@@ -4,7 +4,7 @@ It computes the address of its API from its own path, so that the native routes 
 /comfy as well. Its files come from the optional package comfyui-frontend-package.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,12 +12,21 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from atelier.accounts.model import Unauthorized
-from atelier.dialects.auth import identify
+from atelier.dialects.auth import Call, identify
 from atelier.dialects.comfyui import api as native_api
-from atelier.webui.editor_files import INDEX, EditorFiles, installed
+from atelier.userdata import service as userdata
+from atelier.webui.editor_files import INDEX, NOT_UNASKED, EditorFiles, installed
 
 HOME = "/comfy/"
+READ = ("GET", "HEAD")
 EXTENSIONS = "extensions"
+ICONS = "/assets/images"
+"""The editor asks for the icons of its progress at the root of the host, wherever it is itself."""
+
+FIRST_VISIT = {"Comfy.TutorialCompleted": True, "Comfy.Notification.ShowVersionUpdates": False}
+"""A new account begins with a graph and not with a choice of templates, which come with another package; and
+nobody is told of ComfyUI's releases, as they are not Atelier's.
+"""
 
 MISSING = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -35,18 +44,16 @@ Install it where Atelier runs, then start Atelier again:</p>
 
 def routes(folder: Path | None, native: Sequence[BaseRoute]) -> list[BaseRoute]:
     """All below /comfy: the editor's files of `folder`, then `native`; without a folder a page says what to do."""
-    files = [] if folder is None else _files(folder)
-    below = [
-        Route("/", _missing if folder is None else _door(folder).answer, methods=["GET", "HEAD"]),
-        *files,
-        *native,
-    ]
-    inside = Router(below, redirect_slashes=False)
-    return [Route(HOME.rstrip("/"), _with_slash, methods=["GET", "HEAD"]), Mount(HOME.rstrip("/"), inside)]
+    ways_in = [Route(HOME.rstrip("/"), _with_slash, methods=READ)]
+    if folder is None:
+        return [*ways_in, _mounted([Route("/", _missing, methods=READ), *native])]
+    icons = Route(f"{ICONS}/{{path:path}}", EditorFiles(folder).answer, methods=READ)
+    door = Route("/", EditorFiles(folder, name=INDEX, refused=_to_sign_in, admitted=_welcome).answer, methods=READ)
+    return [*ways_in, icons, _mounted([door, *_files(folder), *_blanks(), *native])]
 
 
-def _door(folder: Path) -> EditorFiles:
-    return EditorFiles(folder, name=INDEX, refused=_to_sign_in)
+def _mounted(below: Sequence[BaseRoute]) -> Mount:
+    return Mount(HOME.rstrip("/"), Router(below, redirect_slashes=False))
 
 
 def _files(folder: Path) -> list[BaseRoute]:
@@ -57,10 +64,34 @@ def _files(folder: Path) -> list[BaseRoute]:
     found: list[BaseRoute] = []
     for path in sorted(entries):
         below = "/{path:path}" if path.is_dir() else ""
-        found.append(
-            Route(f"/{path.relative_to(folder).as_posix()}{below}", files.answer, methods=["GET", "HEAD"])
-        )
+        found.append(Route(f"/{path.relative_to(folder).as_posix()}{below}", files.answer, methods=READ))
     return found
+
+
+def _blanks() -> list[BaseRoute]:
+    """What the editor asks for and may be without: a style of its user's own, templates."""
+    return [
+        Route("/user.css", _blank("", "text/css"), methods=READ),
+        Route("/templates/index_logo.json", _blank("{}", "application/json"), methods=READ),
+        Route("/templates/index.json", _blank("[]", "application/json"), methods=READ),
+        Route("/templates/index.{locale}.json", _blank("[]", "application/json"), methods=READ),
+    ]
+
+
+def _blank(content: str, content_type: str) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        await identify(request)
+        return Response(content, media_type=content_type, headers={"Cache-Control": NOT_UNASKED})
+
+    return answer
+
+
+async def _welcome(call: Call) -> None:
+    """Who has never changed a setting begins with ours."""
+    account_id = call.caller.account_id
+    async with call.services.database.transaction() as tx:
+        if not await userdata.settings(tx, account_id):
+            await userdata.change_settings(tx, account_id, FIRST_VISIT)
 
 
 async def _with_slash(_: Request) -> Response:

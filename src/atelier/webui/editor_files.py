@@ -5,7 +5,7 @@ import functools
 import gzip
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from atelier.accounts.model import Unauthorized
-from atelier.dialects.auth import identify
+from atelier.dialects.auth import Call, identify
 
 Refusal = Callable[[Request, Unauthorized], Response]
+Admission = Callable[[Call], Awaitable[None]]
 
 PACKAGE = "comfyui_frontend_package"
 INDEX = "index.html"
@@ -58,22 +59,30 @@ def installed() -> Path | None:
 
 
 class EditorFiles:
-    """Serves `folder` to known callers, always `name` if one is given; others get what `refused` says, or 401."""
+    """Serves `folder` to known callers, always `name` if one is given; others get what `refused` says, or 401.
 
-    def __init__(self, folder: Path, *, name: str = "", refused: Refusal | None = None) -> None:
+    `admitted` is asked before each answer to a known caller.
+    """
+
+    def __init__(
+        self, folder: Path, *, name: str = "", refused: Refusal | None = None, admitted: Admission | None = None
+    ) -> None:
         self._folder = folder
         self._refused = refused
+        self._admitted = admitted
         self._name = name
         self._static = StaticFiles(directory=folder)
 
     async def answer(self, request: Request) -> Response:
         """Raises HTTPException 404 for what the package has not."""
         try:
-            await identify(request)
+            call = await identify(request)
         except Unauthorized as unauthorized:
             if self._refused is None:
                 raise
             return self._refused(request, unauthorized)
+        if self._admitted is not None:
+            await self._admitted(call)
         name = self._name or self._static.get_path(request.scope)
         whole = await self._static.get_response(name, request.scope)
         whole.headers.update(_headers(name))
