@@ -23,7 +23,7 @@ CREATE INDEX jobs_ended ON jobs (account_id, finished_at, position) INCLUDE (sta
 CREATE TABLE native_prompts (
     job_id     uuid PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
     client_id  text,
-    extra_data jsonb NOT NULL DEFAULT '{}',
+    extra_data json NOT NULL DEFAULT '{}',  -- as it was written, in its order
     outputs    text[] NOT NULL DEFAULT '{}',
     shown      jsonb NOT NULL DEFAULT '{}',
     -- Lists are polled by every open editor, and whole workflows stand in extra_data.

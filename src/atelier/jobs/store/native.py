@@ -4,7 +4,6 @@ A job is shown as a prompt of its `native_prompt_id`, else of its own id. A hist
 that ended, without those that its owner cleared, deleted, or canceled before they began.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -14,6 +13,7 @@ from atelier.jobs.store import native_statements as statements
 from atelier.jobs.store.reads import job_of
 from atelier.kit.database import Tx
 from atelier.kit.ids import AccountId, JobId, parse_uuid
+from atelier.kit.written import Written
 
 HISTORY = int(statements.HISTORY)
 """Jobs that a history goes back to, as a server's does (execution.MAXIMUM_HISTORY_SIZE)."""
@@ -168,21 +168,20 @@ def _all(rows: Sequence[tuple[Any, ...]]) -> list[Entry]:
 
 def _reader() -> Callable[[Sequence[Any]], Entry]:
     """Reads the rows of one answer, in which one graph may stand many times."""
-    graphs: dict[str, Any] = {}
+    graphs: dict[str, Written] = {}
 
     def read(row: Sequence[Any]) -> Entry:
         _, text, prompt_id, number, in_history, client_id, extra_data, outputs, shown, *rest = row
         made, messages, meta, *columns = rest
         job = job_of(columns)
-        prompt = None if extra_data is None else Prompt(client_id, extra_data, tuple(outputs), shown)
-        if text is not None and text not in graphs:
-            graphs[text] = json.loads(text)
+        prompt = None if extra_data is None else Prompt(client_id, Written(extra_data), tuple(outputs), shown)
+        graph = None if text is None else graphs.setdefault(text, Written(text))
         return Entry(
             job=job,
             prompt_id=prompt_id,
             number=_number(number, job.position),
             prompt=prompt,
-            graph=None if text is None else _as_written(graphs[text], prompt),
+            graph=None if graph is None else _as_written(graph, prompt),
             report=None if made is None else Report(made, tuple((event, data) for event, data in messages), meta),
             in_history=bool(in_history),
         )

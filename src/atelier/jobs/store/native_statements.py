@@ -79,9 +79,9 @@ LEFT JOIN LATERAL (SELECT body FROM graphs WHERE digest = j.graph_digest LIMIT 1
 """
 _ALL_GRAPHS = f"CASE WHEN sum(octet_length(g.body)) OVER (ORDER BY c.place) <= {_GRAPH_BYTES} THEN g.body END"
 _NO_GRAPHS = "NULL"
-_ALL_SAID = "p.extra_data"
-_WORKFLOW_ALONE = """CASE WHEN p.job_id IS NOT NULL THEN jsonb_build_object('extra_pnginfo',
-    jsonb_build_object('workflow', jsonb_build_object('id', p.workflow_id))) END"""
+_ALL_SAID = "p.extra_data::text"
+_WORKFLOW_ALONE = """CASE WHEN p.job_id IS NOT NULL THEN json_build_object('extra_pnginfo',
+    json_build_object('workflow', json_build_object('id', p.workflow_id)))::text END"""
 
 
 def _entries(

@@ -3,10 +3,11 @@
 from typing import Any
 
 from psycopg.errors import UniqueViolation
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from atelier.jobs.model import Job, JobState, NewJob, Prompt
 from atelier.kit.database import Tx
+from atelier.kit.written import text_of
 
 # A graph that is marked for deletion is named again: that takes the mark away or, where the deletion was first,
 # puts the graph back (atelier.jobs.store.unnamed). One without a mark is only looked at, its row is not locked.
@@ -136,7 +137,7 @@ def _prompt_values(job: NewJob) -> dict[str, Any]:
         "front": job.front,
         "is_prompt": job.prompt is not None,
         "client_id": prompt.client_id,
-        "extra_data": Jsonb(dict(prompt.extra_data)),
+        "extra_data": Json(prompt.extra_data, dumps=text_of),
         "outputs": list(prompt.outputs),
         "shown": Jsonb({node_id: dict(inputs) for node_id, inputs in prompt.shown.items()}),
     }
