@@ -1,7 +1,7 @@
 """Whoever takes a server over goes on with what lives there, unless it has cost too many dispatchers."""
 
 from atelier.jobs import service
-from atelier.jobs.model import Claim, JobState
+from atelier.jobs.model import Claim, JobState, Prompt
 from atelier.kit.ids import DispatcherId
 from support.yard import SERVER, Yard, kinds
 
@@ -66,3 +66,23 @@ async def test_dispatchers_that_left_in_good_order_are_not_held_against_the_job(
 
     async with yard.database.transaction() as tx:
         assert [one.job_id for one in await service.adopt(tx, SERVER, 6)] == [claim.job_id]
+
+
+async def test_the_heir_knows_what_the_client_knows(yard: Yard) -> None:
+    holder = await yard.dispatcher_with_server()
+    running = await yard.claimed(holder, running=True, prompt=Prompt("me"))
+    held = await yard.claimed(holder, prompt=Prompt("me"))
+    again = await yard.claimed(holder, running=True, prompt=Prompt("me"))
+    async with yard.database.transaction() as tx:
+        await service.withdraw(tx, again)
+    again = await yard.claim(holder, again.job_id, number=2)
+    await yard.running(again)
+
+    _, living = await take_over(yard, holder)
+
+    assert {one.job_id: one.told.began for one in living if one.told} == {
+        running.job_id: False,
+        held.job_id: False,
+        again.job_id: True,
+    }
+    assert {one.told.prompt.client_id for one in living if one.told} == {"me"}

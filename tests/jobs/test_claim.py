@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from atelier.jobs import rules, service
-from atelier.jobs.model import Cause, Claim, JobState, Limits, Wish
+from atelier.jobs.model import Cause, Claim, JobState, Limits, Prompt, Told, Wish
 from atelier.jobs.store import claims
 from atelier.kit.ids import DispatcherId, JobId, ServerId, new_uuid
 from support.yard import Yard, blocked, kinds
@@ -381,3 +381,27 @@ async def test_what_a_server_was_given_in_the_last_minute_is_known_to_whoever_ta
         lately = await claims.lately(tx, ServerId("server-1"))
 
     assert [round(ago) for ago in lately] == [50, 50]
+
+
+async def test_a_claim_of_a_prompt_tells_what_its_client_knows(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    prompt, chosen = Prompt("me", {"a": 1}, ("9",), {"1": {"image": "x.png"}}), new_uuid()
+    job = await yard.submit(prompt=prompt, native_prompt_id=chosen)
+    unnamed = await yard.submit(prompt=Prompt())
+
+    claims = [await yard.claim(me, one.id) for one in (job, unnamed)]
+
+    assert claims[0].told == Told(str(chosen), job.position, prompt)
+    assert claims[1].told == Told(str(unnamed.id), unnamed.position, Prompt())
+
+
+async def test_a_later_attempt_knows_that_an_earlier_one_had_begun(yard: Yard) -> None:
+    me = await yard.dispatcher_with_server()
+    began, never = await yard.claimed(me, running=True, prompt=Prompt()), await yard.claimed(me, prompt=Prompt())
+    async with yard.database.transaction() as tx:
+        for claim in (began, never):
+            assert await service.withdraw(tx, claim)
+
+    again = [await yard.claim(me, claim.job_id, number=2) for claim in (began, never)]
+
+    assert [claim.told.began for claim in again if claim.told] == [True, False]

@@ -41,6 +41,12 @@ ACTS = {
     "cancel": ("cancel", b""),
     "cancel what waits": ("cancel", b"\2"),
     "cancel the overdue": ("cancel", b"\3"),
+    "submit a prompt": ("submit", b"\1\0\0\2"),
+    "drop all": ("drop", b""),
+    "drop what waits": ("drop", b"\1\2"),
+    "drop the claimed": ("drop", b"\1"),
+    "interrupt": ("interrupt", b""),
+    "interrupt one": ("interrupt", b"\1"),
     "expire": ("expire", b""),
 }
 
@@ -71,6 +77,17 @@ DUELS = [
     ("cancel", "cancel"),
     ("cancel the overdue", "expire"),
     ("expire", "expire"),
+    ("submit a prompt", "submit a prompt"),
+    ("drop all", "claim"),
+    ("drop all", "drop all"),
+    ("drop all", "expire"),
+    ("drop what waits", "claim"),
+    ("drop the claimed", "running"),
+    ("drop the claimed", "withdraw"),
+    ("interrupt", "running"),
+    ("interrupt", "succeed"),
+    ("interrupt one", "lose"),
+    ("interrupt", "take over"),
 ]
 
 OPEN = "AND state <> 'ended' FOR UPDATE"

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from atelier.jobs import service
-from atelier.jobs.model import IdempotencyKey, Job, JobState
+from atelier.jobs.model import IdempotencyKey, Job, JobState, Prompt
 from atelier.jobs.service import DuplicatePrompt, IdempotencyKeyReused, QueueBounds, QueueFull
 from atelier.jobs.store import sweep
 from atelier.kit.database import Database
@@ -16,7 +16,7 @@ from atelier.kit.ids import AccountId, AssetId, new_uuid
 from support.yard import Yard, kinds
 
 KEY = IdempotencyKey("order-1", b"h" * 32)
-TABLES = ("jobs", "graphs", "holds", "job_events", "job_inputs", "idempotency_keys")
+TABLES = ("jobs", "graphs", "holds", "job_events", "job_inputs", "idempotency_keys", "native_prompts")
 
 
 async def counted(yard: Yard) -> dict[str, int]:
@@ -180,15 +180,83 @@ async def test_who_waits_for_a_key_gets_it_when_the_other_gives_up(yard: Yard) -
     assert await yard.value("SELECT count(*) FROM jobs") == 1
 
 
-async def test_a_native_prompt_id_is_given_once_per_account(yard: Yard) -> None:
+async def test_a_prompt_id_is_given_once_per_account_and_a_refusal_leaves_nothing(yard: Yard) -> None:
     prompt_id = new_uuid()
-    await yard.submit(native_prompt_id=prompt_id)
-
+    first = await yard.submit(native_prompt_id=prompt_id, prompt=Prompt())
     await yard.submit(native_prompt_id=prompt_id, account_id=AccountId(new_uuid()))
-    with pytest.raises(DuplicatePrompt):
-        await yard.submit(native_prompt_id=prompt_id, idempotency=KEY)
+    before = await counted(yard)
 
-    assert await yard.value("SELECT count(*) FROM idempotency_keys") == 0
+    for taken in (prompt_id, first.id):
+        with pytest.raises(DuplicatePrompt) as refused:
+            await yard.submit(native_prompt_id=taken, idempotency=KEY, prompt=Prompt(), graph_digest=b"another")
+        assert refused.value.kind is Kind.CONFLICT
+
+    assert await counted(yard) == before
+    assert (await yard.submit(idempotency=KEY)).state is JobState.QUEUED
+
+
+async def test_of_many_with_one_prompt_id_exactly_one_is_accepted(yard: Yard) -> None:
+    prompt_id = new_uuid()
+
+    async def attempt(number: int) -> Job | None:
+        try:
+            async with yard.database.autocommit() as tx:
+                key = IdempotencyKey(f"key-{number}", b"h")
+                job = yard.job(native_prompt_id=prompt_id, idempotency=key, prompt=Prompt())
+                return await service.submit(tx, job)
+        except DuplicatePrompt:
+            return None
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(attempt(number)) for number in range(8)]
+
+    accepted = [job for task in tasks if (job := task.result()) is not None]
+    assert len(accepted) == 1
+    assert await yard.rows("SELECT job_id FROM idempotency_keys") == [(accepted[0].id,)]
+    assert await yard.rows("SELECT job_id FROM native_prompts") == [(accepted[0].id,)]
+
+
+async def test_who_waits_for_a_prompt_id_is_refused_without_an_error_of_the_database(yard: Yard) -> None:
+    prompt_id = new_uuid()
+
+    async with asyncio.TaskGroup() as group, yard.database.transaction() as tx:
+        await service.submit(tx, yard.job(native_prompt_id=prompt_id))
+        second = group.create_task(refused_for(yard, prompt_id))
+        await asyncio.sleep(0.05)
+        assert not second.done()
+
+    assert second.result()
+    assert await yard.value("SELECT count(*) FROM jobs") == 1
+
+
+async def refused_for(yard: Yard, prompt_id: uuid.UUID) -> bool:
+    try:
+        await yard.submit(native_prompt_id=prompt_id)
+    except DuplicatePrompt:
+        return True
+    return False
+
+
+async def test_what_came_with_a_prompt_is_kept_beside_its_job(yard: Yard) -> None:
+    prompt = Prompt("me", {"a": {"b": [1, None, "\u00e9"]}}, ("9", "10"), {"1": {"image": "x.png [output]"}})
+
+    job = await yard.submit(prompt=prompt, number=0.25)
+
+    [row] = await yard.rows("SELECT job_id, client_id, extra_data, outputs, shown FROM native_prompts")
+    assert row == (job.id, "me", prompt.extra_data, ["9", "10"], prompt.shown)
+    assert await yard.value("SELECT number FROM jobs") == 0.25
+    assert job == await yard.read(job.id)
+
+
+async def test_who_comes_to_the_front_stands_before_all_others_and_before_earlier_ones_there(yard: Yard) -> None:
+    plain, first, second = await yard.submit(), await yard.submit(front=True), await yard.submit(front=True)
+    chosen = await yard.submit(front=True, number=7)
+
+    numbers = dict(await yard.rows("SELECT id, number FROM jobs"))
+
+    assert numbers == {plain.id: None, first.id: -first.position, second.id: -second.position, chosen.id: 7}
+    assert first.position < second.position < chosen.position
+    assert await yard.value("SELECT count(*) FROM native_prompts") == 0
 
 
 async def test_an_account_at_its_bound_is_refused_and_others_are_not(yard: Yard) -> None:

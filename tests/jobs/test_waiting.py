@@ -63,6 +63,17 @@ async def test_every_party_shows_its_first_jobs(yard: Yard) -> None:
     }
 
 
+async def test_a_low_number_is_seen_however_many_came_before(yard: Yard) -> None:
+    for _ in range(TURNS + 5):
+        await yard.submit()
+    front, low, high = await yard.submit(front=True), await yard.submit(number=0), await yard.submit(number=1e9)
+
+    found = {head.job_id: head.number for head in (await yard.reading()).heads}
+
+    assert (found[front.id], found[low.id]) == (-front.position, 0)
+    assert high.id not in found
+
+
 async def test_a_long_queue_of_one_party_hides_nobody(yard: Yard) -> None:
     for _ in range(TURNS + 10):
         await yard.submit()

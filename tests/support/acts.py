@@ -1,12 +1,13 @@
 """What clients, dispatchers and the clock do in a small world of two servers and two dispatchers."""
 
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from atelier.fleet.model import Origin
 from atelier.fleet.store import leasing, roster
-from atelier.jobs import rules, service
-from atelier.jobs.model import Cause, Claim, Head, IdempotencyKey, JobError, Limits, Outcome, Wish
+from atelier.jobs import native, rules, service
+from atelier.jobs.model import Cause, Claim, Head, IdempotencyKey, JobError, Limits, Outcome, Prompt, Wish
 from atelier.jobs.store import attempts, claims, sweep, waiting
 from atelier.jobs.store.waiting import Asked
 from atelier.kit.database import Tx
@@ -16,6 +17,7 @@ from support.yard import made, new_job
 
 SERVERS = (ServerId("server-1"), ServerId("server-2"))
 MOST_JOBS = 6
+PROMPTS = (uuid.UUID(int=1), uuid.UUID(int=2))
 COST, BASE = 3.0, 100.0
 """What each claim charges, and from where."""
 
@@ -116,6 +118,9 @@ class Acts:
             priority=1 + tape.choose(2),
             queue_ttl=-1.0 if tape.choose(8) == 7 else 3600.0,
             idempotency=IdempotencyKey(key, b"h") if key else None,
+            native_prompt_id=(None, None, *PROMPTS)[tape.choose(4)],
+            front=bool(tape.choose(2)),
+            prompt=Prompt() if tape.choose(2) else None,
         )
         if len(self.jobs) < MOST_JOBS:
             self.jobs.append((await lane.transaction(lambda tx: service.submit(tx, job))).id)
@@ -186,6 +191,16 @@ class Acts:
         if self.jobs:
             job_id = self.jobs[tape.choose(len(self.jobs))]
             await lane.transaction(lambda tx: service.cancel(tx, self.account_id, job_id))
+
+    async def drop(self, lane: Lane, tape: Tape) -> None:
+        """The native API cancels what waits: one prompt, or all."""
+        some = [str(self.jobs[tape.choose(len(self.jobs))])] if tape.choose(2) and self.jobs else None
+        await lane.transaction(lambda tx: native.drop(tx, self.account_id, some))
+
+    async def interrupt(self, lane: Lane, tape: Tape) -> None:
+        """The native API stops what runs: one prompt, or all."""
+        one = str(self.jobs[tape.choose(len(self.jobs))]) if tape.choose(2) and self.jobs else None
+        await lane.transaction(lambda tx: native.interrupt(tx, self.account_id, one))
 
     async def expire(self, lane: Lane, _tape: Tape) -> None:
         await lane.transaction(sweep.expire)

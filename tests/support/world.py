@@ -69,6 +69,8 @@ class World:
             "withdraw": acts.withdraw,
             "let go": acts.let_go,
             "cancel": acts.cancel,
+            "drop": acts.drop,
+            "interrupt": acts.interrupt,
             "expire": acts.expire,
         }
 
