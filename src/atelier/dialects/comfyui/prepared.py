@@ -35,7 +35,10 @@ class Prepared:
     _packed: tuple[bytes, ...] | None = None
 
     def __post_init__(self) -> None:
-        self.digest = blake3(b"\0".join(self.pieces)).digest()
+        hashed = blake3()
+        for piece in self.pieces:
+            hashed.update(b"%d:" % len(piece)).update(piece)
+        self.digest = hashed.digest()
 
     @property
     def size(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier.comfy.catalog import InputSpec, as_object, parse_node
+from atelier.comfy.catalog import UPLOAD_SUFFIX, InputSpec, as_object, parse_node
 from atelier.dialects.comfyui.copies import Copies
 from atelier.dialects.comfyui.prepared import Prepared, prepared
 from atelier.fleet import pages as server_pages
@@ -142,10 +142,18 @@ def _files(inventories: Iterable[Inventory]) -> dict[str, dict[str, int]]:
 def _spelled(classes: Mapping[str, Any]) -> Spelled:
     """Spelled class by class: nobody else runs while one text is made, and all together may be 20 MB."""
     gaps: list[Gap] = []
-    members = [f"{compact(name)}:{compact(_marked(name, entry, gaps))}" for name, entry in classes.items()]
-    text = f"{{{','.join(members)}}}".encode()
-    parts = _GAP.split(text)
-    return Spelled(Prepared(tuple(parts[::2])), tuple(gaps[int(number)] for number in parts[1::2]))
+    pieces: list[list[bytes]] = [[b"{"]]
+    order: list[Gap] = []
+    for number, (name, entry) in enumerate(classes.items()):
+        text = compact(entry)
+        if UPLOAD_SUFFIX in text:
+            text = compact(_marked(name, entry, gaps))
+        first, *rest = _GAP.split(f"{',' if number else ''}{compact(name)}:{text}".encode())
+        pieces[-1].append(first)
+        pieces += [[piece] for piece in rest[1::2]]
+        order += [gaps[int(gap)] for gap in rest[::2]]
+    pieces[-1].append(b"}")
+    return Spelled(Prepared(tuple(b"".join(parts) for parts in pieces)), tuple(order))
 
 
 def _marked(name: str, entry: object, gaps: list[Gap]) -> object:
