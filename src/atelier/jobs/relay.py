@@ -171,9 +171,6 @@ class Relay:
 
     async def _write_next(self) -> None:
         await self._filled.wait()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(BATCH_SECONDS):
-                await self._hurried.wait()
         self._filled.clear()
         self._hurried.clear()
         flushes, self._flushes = self._flushes, []
@@ -185,6 +182,9 @@ class Relay:
             for done in flushes:
                 if not done.done():
                     done.set_result(None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BATCH_SECONDS):
+                await self._hurried.wait()
 
     async def _write(self, rows: list[Row]) -> None:
         """Asked again for as long as it is of use, with the same numbers: perhaps only the answer was lost."""

@@ -1,7 +1,8 @@
 """Wake-ups: small hints that something changed; whoever waits reads the truth from PostgreSQL.
 
 Subscribers in this process hear at once. Other processes hear through NOTIFY, which is sent after the commit, on
-a connection of its own, in batches of one per 10 ms. A lost hint is healed by the waiter's own timeout.
+a connection of its own: at once, and then in batches of one per 10 ms. A lost hint is healed by the waiter's own
+timeout.
 """
 
 import asyncio
@@ -108,7 +109,6 @@ class Wakeups:
     async def _send(self, connection: Tx) -> None:
         while True:
             await self._filled.wait()
-            await asyncio.sleep(BATCH_SECONDS)
             self._filled.clear()
             topics, self._outbox = self._outbox, {}
             try:
@@ -118,6 +118,7 @@ class Wakeups:
                 self._outbox = topics | self._outbox  # a connection that breaks meanwhile loses none
                 self._filled.set()
                 raise
+            await asyncio.sleep(BATCH_SECONDS)
 
     async def _notify(self, connection: Tx, topics: Iterable[str]) -> None:
         payloads = [f"{self._origin} {topic}"[:MAX_PAYLOAD] for topic in topics]
