@@ -1,4 +1,5 @@
 import datetime as dt
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -84,7 +85,7 @@ def test_a_run_is_shown_as_its_server_showed_it(recording: str, told: tuple[str,
     """A run with an error at its end is never `success`, as 0.3.64 says of a cycle that was made while it ran."""
     prompt_id, recorded = told
 
-    shown = wire.history_entry(as_stored(recorded))
+    shown = json.loads(wire.history_entry(as_stored(recorded)))
 
     *prompt, extra_data, targets = shown["prompt"]
     assert prompt == recorded["prompt"][:3]
@@ -103,7 +104,7 @@ def test_a_waiting_prompt_is_a_tuple_of_five() -> None:
         job(JobState.QUEUED), number=-62.0, prompt=Prompt("me", {"x": 1}, ("2",)), graph=picture(), prompt_id="id"
     )
 
-    assert wire.queue_tuple(waiting) == [
+    assert json.loads(wire.queue_tuple(waiting)) == [
         -62,
         "id",
         picture(),
@@ -113,13 +114,16 @@ def test_a_waiting_prompt_is_a_tuple_of_five() -> None:
 
 
 def test_a_job_of_another_dialect_is_run_for_the_nodes_that_feed_no_other() -> None:
-    assert wire.queue_tuple(entry(job(JobState.QUEUED), graph=picture()))[3:] == [{"create_time": BORN_MS}, ["2"]]
+    assert json.loads(wire.queue_tuple(entry(job(JobState.QUEUED), graph=picture())))[3:] == [
+        {"create_time": BORN_MS},
+        ["2"],
+    ]
 
 
 def test_a_success_of_another_dialect_has_a_history_like_any_other() -> None:
     made = (output(OutputKind.IMAGE, "x_00001_.png"), output(OutputKind.IMAGE, "x_00002_.png", temporary=True))
 
-    shown = wire.history_entry(entry(job(JobState.SUCCEEDED, outputs=made), graph=picture()))
+    shown = json.loads(wire.history_entry(entry(job(JobState.SUCCEEDED, outputs=made), graph=picture())))
 
     when = {"prompt_id": "p", "timestamp": BEGAN_MS}
     assert shown == {

@@ -1,5 +1,7 @@
 """GET /history shows how prompts ended, the oldest first; POST removes entries from what the native API shows."""
 
+from collections.abc import Iterable
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,8 +12,9 @@ from atelier.dialects.comfyui.commands import COMMAND_BYTES, ids_to_delete, pars
 from atelier.dialects.comfyui.numbers import whole
 from atelier.dialects.comfyui.routing import get, post
 from atelier.jobs import native
+from atelier.jobs.native import Entry
 from atelier.kit.http import bodies
-from atelier.kit.http.answers import json_response
+from atelier.kit.http.answers import written_response
 
 
 async def listing(request: Request, call: Call) -> Response:
@@ -19,14 +22,14 @@ async def listing(request: Request, call: Call) -> Response:
     most, offset = _asked(request, "max_items"), _asked(request, "offset")
     async with call.services.database.autocommit() as tx:
         entries = await native.history(tx, call.caller.account_id, max_items=most, offset=offset)
-    return json_response({entry.prompt_id: wire.history_entry(entry) for entry in entries})
+    return _shown(entries)
 
 
 async def one(request: Request, call: Call) -> Response:
     """The entry under its id, or `{}`: unknown, waiting and running prompts have none yet."""
     async with call.services.database.autocommit() as tx:
         entry = await native.entry(tx, call.caller.account_id, request.path_params["prompt_id"])
-    return json_response({entry.prompt_id: wire.history_entry(entry)} if entry and entry.in_history else {})
+    return _shown([entry] if entry and entry.in_history else [])
 
 
 async def change(request: Request, call: Call) -> Response:
@@ -38,6 +41,11 @@ async def change(request: Request, call: Call) -> Response:
             await native.forget(tx, call.caller.account_id, named)
         call.services.wakeups.publish(f"account:{call.caller.account_id}")
     return Response()
+
+
+def _shown(entries: Iterable[Entry]) -> Response:
+    listed = ",".join(f'"{entry.prompt_id}":{wire.history_entry(entry)}' for entry in entries)
+    return written_response(f"{{{listed}}}")
 
 
 def _asked(request: Request, name: str) -> int | None:

@@ -10,19 +10,15 @@ from atelier.dialects.comfyui.control import accounts_meant, wake
 from atelier.dialects.comfyui.routing import get, post
 from atelier.jobs import native
 from atelier.kit.http import bodies
-from atelier.kit.http.answers import json_response
+from atelier.kit.http.answers import written_response
 
 
 async def show(_: Request, call: Call) -> Response:
     """Both lists hold tuples (wire contract 5); several prompts of an account can run at once."""
     async with call.services.database.autocommit() as tx:
         running, pending = await native.queue(tx, call.caller.account_id)
-    return json_response(
-        {
-            "queue_running": [wire.queue_tuple(entry) for entry in running],
-            "queue_pending": [wire.queue_tuple(entry) for entry in pending],
-        }
-    )
+    shown = [",".join(map(wire.queue_tuple, entries)) for entries in (running, pending)]
+    return written_response(f'{{"queue_running":[{shown[0]}],"queue_pending":[{shown[1]}]}}')
 
 
 async def change(request: Request, call: Call) -> Response:

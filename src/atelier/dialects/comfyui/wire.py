@@ -1,10 +1,12 @@
 """Jobs of every dialect as ComfyUI spells them: queue tuples, history entries, messages, the job API's objects.
 
 What a server told of a run is shown as it is; what no server told (of other dialects' jobs, of jobs that ended
-without one) is put together from what Atelier knows.
+without one) is put together from what Atelier knows. Graphs and workflows are large, and polled: they are not
+parsed to be told.
 """
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +15,8 @@ from atelier.dialects.comfyui.numbers import shown_number
 from atelier.dialects.comfyui.summaries import normalized, summary
 from atelier.jobs.model import Job, JobError, JobState, Output, OutputKind
 from atelier.jobs.native import Entry
+from atelier.kit.http.answers import compact
+from atelier.kit.written import text_of, with_members
 
 Message = tuple[str, Mapping[str, Any]]
 """An event and its data, as a history keeps it and a socket sends it."""
@@ -50,19 +54,16 @@ _MEDIA: Mapping[OutputKind, str] = {
 """Under which key a node shows its files; SaveVideo says `images` and `animated` beside it (0.3.64)."""
 
 
-def queue_tuple(entry: Entry) -> list[Any]:
-    """`[number, prompt_id, graph, extra_data, outputs_to_execute]` (wire contract 5)."""
-    return [shown_number(entry.number), entry.prompt_id, entry.graph or {}, extra_data(entry), targets(entry)]
+def queue_tuple(entry: Entry) -> str:
+    """JSON `[number, prompt_id, graph, extra_data, outputs_to_execute]` (wire contract 5)."""
+    head = compact([shown_number(entry.number), entry.prompt_id])[1:-1]
+    return f"[{head},{text_of(entry.graph or {})},{_extra_text(entry)},{compact(targets(entry))}]"
 
 
-def history_entry(entry: Entry) -> dict[str, Any]:
-    """What stands under a prompt's id in /history, for a job that has ended."""
-    return {
-        "prompt": queue_tuple(entry),
-        "outputs": outputs(entry),
-        "status": status(entry),
-        "meta": _meta(entry),
-    }
+def history_entry(entry: Entry) -> str:
+    """JSON of what stands under a prompt's id in /history, for a job that has ended."""
+    told = {"outputs": outputs(entry), "status": status(entry), "meta": _meta(entry)}
+    return f'{{"prompt":{queue_tuple(entry)},{compact(told)[1:-1]}}}'
 
 
 def job_of(entry: Entry, *, detail: bool = False) -> dict[str, Any]:
@@ -78,17 +79,8 @@ def job_of(entry: Entry, *, detail: bool = False) -> dict[str, Any]:
     if detail and job.state.terminal:
         shown |= {"outputs": normalized(outputs(entry)), "execution_status": status(entry)}
     if detail:
-        shown["workflow"] = {"prompt": entry.graph or {}, "extra_data": extra_data(entry)}
+        shown["workflow"] = {"prompt": {**(entry.graph or {})}, "extra_data": json.loads(_extra_text(entry))}
     return {name: value for name, value in shown.items() if value is not None}
-
-
-def extra_data(entry: Entry) -> dict[str, Any]:
-    """What the client said beside its graph, its own id, and when it came (ms). Secrets are not among it."""
-    prompt = entry.prompt
-    said = {**prompt.extra_data} if prompt else {}
-    if prompt and prompt.client_id is not None:
-        said["client_id"] = prompt.client_id
-    return said | {"create_time": millis(entry.job.created_at)}
 
 
 def targets(entry: Entry) -> list[str]:
@@ -149,6 +141,14 @@ def terminal(entry: Entry) -> Message:
 def millis(moment: dt.datetime) -> int:
     """Unix time in whole milliseconds, as all of ComfyUI's timestamps."""
     return int(moment.timestamp() * 1000)
+
+
+def _extra_text(entry: Entry) -> str:
+    """What the client said beside its graph, its own id, and when it came (ms). Secrets are not among it."""
+    prompt = entry.prompt
+    own = {"client_id": prompt.client_id} if prompt and prompt.client_id is not None else {}
+    when = {"create_time": millis(entry.job.created_at)}
+    return with_members(text_of(prompt.extra_data) if prompt else "{}", own | when)
 
 
 def _times(entry: Entry) -> dict[str, Any]:

@@ -19,3 +19,8 @@ def json_response(
 ) -> Response:
     """`value` as application/json."""
     return Response(_encode(value), status, headers, "application/json")
+
+
+def written_response(text: str) -> Response:
+    """`text`, which is JSON already, as application/json."""
+    return Response(text, media_type="application/json")
