@@ -109,32 +109,30 @@ async def test_accounts_do_not_share_ids(client: httpx.AsyncClient, other: httpx
     assert await queue(other) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        ({}, "no_prompt"),
-        ({"prompt": picture(), "prompt_id": "my-own-id"}, "invalid_prompt_id"),
-        ({"prompt": picture(), "client_id": []}, "invalid_client_id"),
-        ({"prompt": picture(), "client_id": {}}, "invalid_client_id"),
-        ({"prompt": picture(), "extra_data": []}, "invalid_extra_data"),
-        ({"prompt": picture(), "number": "abc"}, "invalid_number"),
-        ({"prompt": picture(), "partial_execution_targets": "2"}, "invalid_partial_execution_targets"),
-        ({"prompt": picture(), "partial_execution_targets": []}, "prompt_no_outputs"),
-        ({"prompt": {}}, "prompt_no_outputs"),
-    ],
-)
-async def test_what_would_harm_a_server_is_refused_in_its_own_words(
-    client: httpx.AsyncClient, body: dict[str, Any], kind: str
-) -> None:
-    assert (await refused(client, **body))["error"]["type"] == kind
+_HARMFUL: list[tuple[dict[str, Any], str]] = [
+    ({}, "no_prompt"),
+    ({"prompt": picture(), "prompt_id": "my-own-id"}, "invalid_prompt_id"),
+    ({"prompt": picture(), "client_id": []}, "invalid_client_id"),
+    ({"prompt": picture(), "client_id": {}}, "invalid_client_id"),
+    ({"prompt": picture(), "extra_data": []}, "invalid_extra_data"),
+    ({"prompt": picture(), "number": "abc"}, "invalid_number"),
+    ({"prompt": picture(), "partial_execution_targets": "2"}, "invalid_partial_execution_targets"),
+    ({"prompt": picture(), "partial_execution_targets": []}, "prompt_no_outputs"),
+    ({"prompt": {}}, "prompt_no_outputs"),
+]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"prompt": NaN}'])
-async def test_a_body_that_is_no_json_is_refused_in_the_same_shape(client: httpx.AsyncClient, body: bytes) -> None:
-    answer = await client.post("/prompt", content=body)
+async def test_what_would_harm_a_server_is_refused_in_its_own_words(client: httpx.AsyncClient) -> None:
+    for body, kind in _HARMFUL:
+        assert (await refused(client, **body))["error"]["type"] == kind
 
-    assert answer.status_code == 400
-    assert set(answer.json()) == {"error", "node_errors"}
+
+async def test_a_body_that_is_no_json_is_refused_in_the_same_shape(client: httpx.AsyncClient) -> None:
+    for body in (b"", b"{", b"\xff\xfe", b'{"prompt": NaN}'):
+        answer = await client.post("/prompt", content=body)
+
+        assert answer.status_code == 400
+        assert set(answer.json()) == {"error", "node_errors"}
 
 
 async def test_null_members_are_as_good_as_none(client: httpx.AsyncClient) -> None:
