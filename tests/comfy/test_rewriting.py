@@ -160,6 +160,14 @@ def test_a_failure_names_no_place_of_ours_and_is_no_book() -> None:
     assert text == "x" * MAX_TEXT + "… (1000000 characters in all)"
 
 
+def test_a_failure_repeats_no_secret_that_its_node_was_given() -> None:
+    terms = Terms(THEIRS, OURS, 1, secrets=frozenset({"sk-1234"}))
+
+    told = event_data("execution_error", {"current_inputs": {"api_key_comfy_org": ["sk-1234"]}}, terms)
+
+    assert told == {"current_inputs": {"api_key_comfy_org": ["…"]}}
+
+
 def test_messages_without_files_lose_our_places_too() -> None:
     frame = message("pack.saved", {"path": f"C:\\out\\{FOLDER}\\y".replace("/", "\\"), "from": PLACED})
 

@@ -24,6 +24,9 @@ BEGINNING = '{"type":'
 MAX_TEXT = 20_000
 """Characters of one text in a failure; a node may be given books."""
 
+HIDDEN = "…"
+"""Stands where a secret was."""
+
 _RUN_FOLDER = re.compile(rf"{FOLDER}([/\\]+)\d{{8}}\1[0-9a-f]{{8}}-[0-9a-f-]{{27}}(?:\1)?")
 _WITH_METADATA = frozenset({TEXT, PREVIEW_IMAGE_WITH_METADATA})
 _ANNOTATION = re.compile(r" \[(?:input|output|temp)\]$")
@@ -46,13 +49,15 @@ class Terms:
 
     `theirs` is the prompt id that the server knows, `ours` the one that the client does: both canonical UUIDs.
     `position` makes names of files unique. `written` has what the client wrote for a file that was placed on the
-    server, by what its loader was given instead.
+    server, by what its loader was given instead. `secrets` are never repeated: a failure lists what its node was
+    given, keys of partners among it.
     """
 
     theirs: str
     ours: str
     position: int
     written: Mapping[str, str] = field(default_factory=dict[str, str])
+    secrets: frozenset[str] = frozenset()
 
 
 def written_names(placed: Graph, shown: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -138,6 +143,8 @@ def _plain(text: str, terms: Terms) -> str:
         for reference, written in terms.written.items():
             text = text.replace(reference, written).replace(reference.replace("/", "\\"), written)
         text = _RUN_FOLDER.sub("", text)
+    for secret in terms.secrets:
+        text = text.replace(secret, HIDDEN)
     return text.replace(terms.theirs, terms.ours)
 
 

@@ -43,6 +43,9 @@ from atelier.jobs.model import Claim, JobError, Report, Told
 from atelier.jobs.relay import Frame, FrameKind, Relay
 from atelier.kit import clock
 
+SHORTEST_SECRET = 8
+"""Characters; what is shorter is a word that stands elsewhere, too."""
+
 MAX_SHOWN = 4 * 1024 * 1024
 """Characters of JSON that history keeps of what a run shows; beyond that its long texts are cut."""
 
@@ -61,7 +64,8 @@ class Telling:
         self._claim = claim
         self._told = told
         self._relay = relay
-        self._terms = Terms(str(claim.prompt_id), told.prompt_id, told.position)
+        secrets = frozenset(secret for secret in (claim.secrets or {}).values() if len(secret) >= SHORTEST_SECRET)
+        self._terms = Terms(str(claim.prompt_id), told.prompt_id, told.position, secrets=secrets)
         self._began = told.began or (adopted and claim.attempt_state == "running")
         self._messages: list[tuple[str, dict[str, Any]]] = []
         self._outputs: dict[str, Any] = {}
