@@ -39,6 +39,7 @@ TABLE: Sequence[Place] = (
     Place("/login", Dialect.PAGES, "sign-in for browsers"),
     Place("/logout", Dialect.PAGES, "and sign-out", True),
     Place("/comfy", Dialect.PAGES, "the editor; a native path behind it is that native path"),
+    Place("/assets/images", Dialect.PAGES, "pictures that the editor asks for at the root"),
     Place("/", Dialect.PAGES, "the way in", True),
     Place("", Dialect.NATIVE, "everything else, with and without /api: one very large ComfyUI"),
 )
