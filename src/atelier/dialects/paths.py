@@ -25,9 +25,6 @@ class Place:
     note: str
     exactly: bool = False
 
-    def has(self, path: str) -> bool:
-        return path == self.path or (not self.exactly and path.startswith(f"{self.path}/"))
-
 
 TABLE: Sequence[Place] = (
     Place("/api/v1", Dialect.OURS, "queue, jobs, servers, models, dead letters"),
@@ -45,6 +42,9 @@ TABLE: Sequence[Place] = (
 )
 """The first place that has a path answers for it."""
 
+_EXACTLY = {place.path: place.dialect for place in reversed(TABLE)}
+_BELOW = tuple((f"{place.path}/", place.dialect) for place in TABLE if not place.exactly)
+
 EDITOR = "/comfy"
 BEHIND_EDITOR = ("/api", "/ws", "/internal")
 """What the editor asks of its server below its own address; everything else there is its own files."""
@@ -52,7 +52,13 @@ BEHIND_EDITOR = ("/api", "/ws", "/internal")
 
 def dialect_of(path: str) -> Dialect:
     """Whose a path is, known or not; keys and prefixes are taken off it already."""
-    return next((place.dialect for place in TABLE if place.has(path)), Dialect.NATIVE)
+    exactly = _EXACTLY.get(path)
+    if exactly is not None:
+        return exactly
+    for prefix, dialect in _BELOW:
+        if path.startswith(prefix):
+            return dialect
+    return Dialect.NATIVE
 
 
 def come_in(scope: Scope) -> None:

@@ -11,6 +11,7 @@ from atelier.kit.errors import SetupFailed
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HEADERS = (
     "Authorization",
+    "X-API-Key",
     "Content-Type",
     "Idempotency-Key",
     "Last-Event-ID",
