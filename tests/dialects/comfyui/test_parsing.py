@@ -1,14 +1,18 @@
+import contextlib
 import json
 import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from atelier.comfy.refusals import InvalidWorkflow
 from atelier.dialects.comfyui.commands import ids_to_delete, parse_command, parse_lenient
 from atelier.dialects.comfyui.numbers import shown_number, whole
-from atelier.dialects.comfyui.parsing import parse_prompt
+from atelier.dialects.comfyui.parsing import SECRETS, parse_prompt
 from atelier.intake.native import NativeOrder
+from atelier.kit.errors import Refusal
 from atelier.kit.http.bodies import BodyTooLarge, MalformedBody
 
 GRAPH = {"1": {"class_type": "PreviewAny", "inputs": {"source": 1}}}
@@ -152,6 +156,26 @@ def test_targets_are_a_list_of_node_ids(targets: object) -> None:
 
 def test_no_targets_at_all_are_not_the_same_as_an_empty_list() -> None:
     assert parse(partial_execution_targets=[]).targets == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+MEMBERS = st.sampled_from(
+    ("prompt", "prompt_id", "client_id", "number", "front", "extra_data", "partial_execution_targets")
+)
+
+
+@given(st.dictionaries(MEMBERS, JSON))
+def test_whatever_comes_is_an_order_or_a_refusal(body: dict[str, Any]) -> None:
+    with contextlib.suppress(Refusal):
+        order = parse_prompt(json.dumps(body).encode())
+
+        assert isinstance(order.client_id, str | None)
+        assert isinstance(order.extra_data, dict)
+        assert order.extra_data.keys().isdisjoint((*SECRETS, "client_id", "create_time"))
 
 
 def test_secrets_are_taken_out_of_what_anybody_may_see() -> None:

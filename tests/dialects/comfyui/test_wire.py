@@ -10,7 +10,7 @@ from atelier.dialects.comfyui import wire
 from atelier.jobs.model import Job, JobError, JobState, Output, OutputKind, Prompt, Report
 from atelier.jobs.native import Entry
 from atelier.kit.ids import AccountId, AssetId, JobId
-from support.comfy_recordings import histories
+from support.comfy_recordings import histories, queues
 from support.graphs import picture
 
 BORN = dt.datetime(2026, 11, 21, 12, 0, 0, 123_000, tzinfo=dt.UTC)
@@ -97,6 +97,19 @@ def test_a_run_is_shown_as_its_server_showed_it(recording: str, told: tuple[str,
     assert shown["status"]["messages"] == recorded["status"]["messages"]
     good = recorded["status"]["messages"][-1][0] == wire.SUCCESS
     assert (shown["status"]["status_str"], shown["status"]["completed"]) == ("success" if good else "error", good)
+
+
+@pytest.mark.parametrize(("recording", "told"), queues())
+def test_a_queue_is_told_as_servers_tell_it(recording: str, told: dict[str, list[list[Any]]]) -> None:
+    """But for keys of partner nodes, which 0.3.64 shows and nobody sees here."""
+    for number, prompt_id, graph, extra_data, targets in told["queue_running"] + told["queue_pending"]:
+        said = {name: value for name, value in extra_data.items() if name != "client_id"}
+        prompt = Prompt(extra_data.get("client_id"), said, tuple(targets))
+        waiting = entry(job(JobState.QUEUED), prompt_id=prompt_id, number=number, prompt=prompt, graph=graph)
+
+        shown = json.loads(wire.queue_tuple(waiting))
+
+        assert shown == [number, prompt_id, graph, extra_data | {"create_time": BORN_MS}, targets], recording
 
 
 def test_a_waiting_prompt_is_a_tuple_of_five() -> None:
