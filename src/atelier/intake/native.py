@@ -13,12 +13,12 @@ from atelier.accounts.model import Caller
 from atelier.assets.service import MissingAssets
 from atelier.comfy import validation_errors as errors
 from atelier.comfy.bounds import DEFAULT_LIMITS, check_bounds
-from atelier.comfy.graph import Graph, InvalidWorkflow, WorkflowFormatUi, parse
+from atelier.comfy.graph import Graph, InvalidWorkflow, LoaderInput, WorkflowFormatUi, parse
 from atelier.fleet.inventory import Inventory
-from atelier.fleet.view import told_errors
+from atelier.fleet.view import FleetView, told_errors
 from atelier.intake.loaded import Files, find_files, names_in
 from atelier.intake.needs import needs_of
-from atelier.intake.prompt_words import gone_files, in_native_words, refused, unknown_files
+from atelier.intake.prompt_words import clipped, gone_files, in_native_words, refused, unknown_files
 from atelier.intake.rules import check_files, is_foreign
 from atelier.intake.service import Intake, Judged, Order, is_asset, judged
 from atelier.jobs.model import Job, Prompt
@@ -56,8 +56,8 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """`outputs` are those that are run, empty: all (nobody knows which they are)."""
+class Found:
+    """What was found of a prompt. `outputs` are those that are run, empty: all (nobody knows which they are)."""
 
     judged: Judged
     outputs: tuple[str, ...]
@@ -70,51 +70,55 @@ async def submit(intake: Intake, caller: Caller, order: NativeOrder) -> Submitte
     Raises PromptRefused and InvalidWorkflow (their `details` are ComfyUI's answer: `error` and `node_errors`),
     QueueFull, DuplicatePrompt; nothing was written then.
     """
-    graph = await intake.thought(order.size, lambda: _read(intake, order))
-    files = await _files(intake, caller, graph)
-    verdict = await intake.thought(order.size, lambda: _judge(intake, order, files))
-    prompt = Prompt(order.client_id, order.extra_data, verdict.outputs, files.shown)
-    new = await intake.drawn_up(caller, _order(order, prompt), verdict.judged)
+    graph, named = await intake.thought(order.size, lambda: _read(intake.fleet, order))
+    files = await _files(intake, caller, graph, named)
+    found = await intake.thought(order.size, lambda: judge(intake.fleet, order, files))
+    prompt = Prompt(order.client_id, order.extra_data, found.outputs, files.shown)
+    new = await intake.drawn_up(caller, _order(order, prompt), found.judged)
     try:
         job = await intake.enter(new)
     except MissingAssets as missing:
         raise gone_files(files.graph, missing) from missing
-    return Submitted(job, str(order.prompt_id or job.id), _number(order, job), verdict.node_errors)
+    return Submitted(job, str(order.prompt_id or job.id), _number(order, job), clipped(found.node_errors))
 
 
-def _read(intake: Intake, order: NativeOrder) -> Graph:
-    """The graph, and nothing beside it that could not be stored."""
+def read_graph(fleet: FleetView, order: NativeOrder) -> Graph:
+    """The graph, and nothing beside it that could not be stored. Raises PromptRefused."""
     try:
         check_bounds([order.client_id, order.secrets, order.number], DEFAULT_LIMITS)
         return parse(order.graph)
     except (InvalidWorkflow, WorkflowFormatUi) as refusal:
-        raise in_native_words(intake.fleet, order.graph, refusal) from refusal
+        raise in_native_words(fleet, order.graph, refusal) from refusal
 
 
-async def _files(intake: Intake, caller: Caller, graph: Graph) -> Files:
+def _read(fleet: FleetView, order: NativeOrder) -> tuple[Graph, Sequence[LoaderInput]]:
+    graph = read_graph(fleet, order)
+    return graph, names_in(graph, [inventory.classes for inventory in fleet.inventories()])
+
+
+async def _files(intake: Intake, caller: Caller, graph: Graph, named: Sequence[LoaderInput]) -> Files:
     """The graph with the account's own files in it. The database is asked only where a file is named."""
-    catalogues = [inventory.classes for inventory in intake.fleet.inventories()]
-    named = names_in(graph, catalogues)
     if not named:
         return Files(graph)
     async with intake.database.autocommit() as tx:
         return await find_files(tx, caller.account_id, graph, named)
 
 
-def _judge(intake: Intake, order: NativeOrder, files: Files) -> _Verdict:
-    graph, known = files.graph, tuple(intake.fleet.inventories())
+def judge(fleet: FleetView, order: NativeOrder, files: Files) -> Found:
+    """What will be run of it. Raises PromptRefused, InvalidWorkflow."""
+    graph, known = files.graph, tuple(fleet.inventories())
     if foreign := [one for one in files.unknown if is_foreign(one.value)]:
         raise unknown_files(foreign)
     check_files(graph, [inventory.classes for inventory in known])
-    verdict = intake.fleet.verdict(graph, order.targets, is_asset)
+    verdict = fleet.verdict(graph, order.targets, is_asset)
     if verdict is None:
         outputs = tuple(dict.fromkeys(target for target in order.targets or () if target in graph))
         if order.targets is not None and not outputs:
             raise refused(errors.no_outputs())
-        return _Verdict(_judged(graph, known, outputs), outputs, {})
+        return Found(_judged(graph, known, outputs), outputs, {})
     if verdict.error is not None:
         raise refused(verdict.error, told_errors(verdict))
-    return _Verdict(_judged(graph, known, verdict.outputs), verdict.outputs, told_errors(verdict))
+    return Found(_judged(graph, known, verdict.outputs), verdict.outputs, told_errors(verdict))
 
 
 def _judged(graph: Graph, known: Sequence[Inventory], outputs: tuple[str, ...]) -> Judged:

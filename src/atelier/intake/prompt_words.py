@@ -1,5 +1,6 @@
 """What a prompt is refused with: always `error` and `node_errors`, in the words of ComfyUI's servers of 2026."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -14,6 +15,8 @@ MOST_TOLD = 100
 """Faulty nodes in one answer."""
 
 LONGEST_NAME = 200
+LONGEST_TEXT = 2_000
+MOST_MEMBERS = 200
 
 _JUDGED = frozenset({"dependency_cycle", "prompt_outputs_failed_validation"})
 """What a server finds as well, and says in its own way; such a graph is well-formed and of bearable size."""
@@ -27,8 +30,23 @@ class PromptRefused(Refusal):
 
 
 def refused(error: Mapping[str, Any], node_errors: Mapping[str, Any] | None = None) -> PromptRefused:
-    message = f"{error['message']} {error['details']}".strip()
-    return PromptRefused(message, details={"error": dict(error), "node_errors": dict(node_errors or {})})
+    """Values that the client sent are repeated in it, but no megabytes of them."""
+    told = clipped({"error": error, "node_errors": node_errors or {}})
+    return PromptRefused(f"{told['error']['message']} {told['error']['details']}".strip(), details=told)
+
+
+def clipped(value: Any, depth: int = 12) -> Any:
+    """The same without what is longer than anybody reads."""
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}…"
+    if isinstance(value, dict | list) and depth == 0:
+        return None
+    if isinstance(value, dict):
+        some = itertools.islice(cast("dict[str, Any]", value).items(), MOST_MEMBERS)
+        return {key[:LONGEST_TEXT]: clipped(member, depth - 1) for key, member in some}
+    if isinstance(value, list):
+        return [clipped(member, depth - 1) for member in cast("list[Any]", value)[:MOST_MEMBERS]]
+    return value
 
 
 def in_native_words(
