@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, cast
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
@@ -16,11 +16,44 @@ MAX_PIECES = 64
 """Frames of one message."""
 
 PING_SECONDS = 20.0
+SEGMENT = 64 * 1024
+"""Bytes that are held back at most; then the transport says whether it can take more."""
+
 CLOSE_SECONDS = 5.0
 """So long the other side may take to read our goodbye and to answer it."""
 
 _QUIET = logging.getLogger("atelier.sockets")
 _QUIET.setLevel(logging.WARNING)
+
+
+class Corked:
+    """A transport to which what is written within one turn of the loop leaves together, as one segment."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written.append(data)
+        self._size += len(data)
+        if self._size > SEGMENT:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        written, self._written, self._size = self._written, [], 0
+        if written and not self._transport.is_closing():
+            self._transport.write(b"".join(written))
 
 
 class ApiSockets(WebSocketsSansIOProtocol):
@@ -30,6 +63,10 @@ class ApiSockets(WebSocketsSansIOProtocol):
         super().__init__(*args, **named)
         self.logger = _QUIET  # uvicorn's own lines have the whole query
         self._cut: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", Corked(self.transport, self.loop))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._cut is not None:

@@ -35,6 +35,9 @@ LINGER_SECONDS = 10.0
 
 AGAIN_SECONDS = 1.0
 
+SOON_SECONDS = 0.015
+"""While nothing runs, news are of the queue's length alone: they wait for what else comes at once."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -110,6 +113,8 @@ class Follower:
             self._tell_status()
             due = POLL_SECONDS if self._status_due is None else self._status_due - clock.monotonic()
             if await news.wait(min(max(due, 0.0), POLL_SECONDS)):
+                if not self.audience.runs.begun():
+                    await news.wait(SOON_SECONDS)
                 return True
             if self._status_due is None:
                 return False
