@@ -8,6 +8,7 @@ PUBLIC_ROUTES = frozenset(
         "/",  # what this is
         "/login",  # here a key becomes a session
         "/login/sign-in.css",
+        "/login/icon.svg",
         "/logout",  # a session that is none is signed out already
         "/comfy",  # a redirect to its own address with a slash
         "/ws",  # 400 to what is no socket; a socket needs a key

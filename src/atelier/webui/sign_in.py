@@ -44,6 +44,10 @@ The referrer stays in the house, and is not gone altogether: without it browsers
 """
 
 
+PUBLIC = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+"""Of what the pages load."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What came to POST /login. `as_form`: by the page, so that the answer is a page."""
@@ -73,8 +77,12 @@ async def page(request: Request) -> Response:
 
 async def style(_: Request) -> Response:
     """GET /login/sign-in.css."""
-    headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
-    return Response(_read("sign-in.css"), headers=headers, media_type="text/css")
+    return Response(_read("sign-in.css"), headers=PUBLIC, media_type="text/css")
+
+
+async def icon(_: Request) -> Response:
+    """GET /login/icon.svg."""
+    return Response(_read("icon.svg"), headers=PUBLIC, media_type="image/svg+xml")
 
 
 async def sign_in(request: Request) -> Response:
@@ -199,5 +207,6 @@ ROUTES: tuple[BaseRoute, ...] = (
     Route("/login", page, methods=["GET", "HEAD"], include_in_schema=False),
     Route("/login", sign_in, methods=["POST"], include_in_schema=False),
     Route("/login/sign-in.css", style, methods=["GET", "HEAD"], include_in_schema=False),
+    Route("/login/icon.svg", icon, methods=["GET", "HEAD"], include_in_schema=False),
     Route("/logout", sign_out, methods=["POST"], include_in_schema=False),
 )
