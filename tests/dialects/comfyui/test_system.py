@@ -56,14 +56,20 @@ async def test_every_gpu_of_the_fleet_is_a_device_that_tells_its_server(
 
 async def test_the_versions_are_those_of_the_newest_server(room: Showroom, client: httpx.AsyncClient) -> None:
     packages = [{"name": "comfy-kitchen", "installed": "1", "required": "1"}]
+    newest = {
+        "pytorch_version": "2.9",
+        "comfy_package_versions": packages,
+        "installed_templates_version": None,
+    }
     await room.catalogue("a", {}, system=machine("0.3.64", pytorch_version="2.4"))
-    await room.catalogue("b", {}, system=machine("0.10.1", pytorch_version="2.9", comfy_package_versions=packages))
+    await room.catalogue("b", {}, system=machine("0.10.1", **newest))
     await room.catalogue("c", {}, system=machine("0.3.9", pytorch_version="2.1"))
 
     told = (await client.get("/api/system_stats")).json()["system"]
 
     assert (told["comfyui_version"], told["pytorch_version"]) == ("0.10.1", "2.9")
     assert told["comfy_package_versions"] == packages
+    assert told["installed_templates_version"] is None
 
 
 async def test_servers_that_are_away_are_no_devices_unless_all_are(

@@ -50,8 +50,7 @@ async def extensions(_: Request, call: Call) -> Response:
 
 
 async def extension_file(request: Request, call: Call) -> Response:
-    module, path = _asked(request)
-    return await _file(call, f"{SCRIPTS}{module}/{path}", module, _has_scripts)
+    return await _file(request, call, SCRIPTS, _has_scripts)
 
 
 async def translations(request: Request, call: Call) -> Response:
@@ -64,8 +63,7 @@ async def templates(request: Request, call: Call) -> Response:
 
 async def template_file(request: Request, call: Call) -> Response:
     """An example workflow of a pack, or the picture of one."""
-    module, path = _asked(request)
-    return await _file(call, f"{TEMPLATES}{module}/{path}", module, _has_templates)
+    return await _file(request, call, TEMPLATES, _has_templates)
 
 
 async def subgraphs(request: Request, call: Call) -> Response:
@@ -88,17 +86,15 @@ async def _added(call: Call) -> Added:
     return await services.shelf.added(services.database, usable(services.intake.fleet.servers))
 
 
-def _asked(request: Request) -> tuple[str, str]:
-    return str(request.path_params["module"]), str(request.path_params["path"])
-
-
-async def _file(call: Call, path: str, module: str, has: Has) -> Response:
-    services = call.services
+async def _file(request: Request, call: Call, base: str, has: Has) -> Response:
+    services, module = call.services, str(request.path_params["module"])
+    path = f"{base}{module}/{request.path_params['path']}"
     if services.reach is None or not is_plain(path) or module == CORE:
         return Response(status_code=404)
     told = await services.shelf.pages(services.database)
     having = [one for one in services.reach.servers() if one.id in told and has(told[one.id], module)]
-    return _shown(await services.shelf.copies.latest(services.reach, _first(having), path), path)
+    copy = await services.shelf.copies.latest(services.reach, _first(having), path)
+    return _shown(copy, path, request.headers.get("if-none-match", ""))
 
 
 def _first(servers: list[Server]) -> list[Server]:
@@ -106,11 +102,13 @@ def _first(servers: list[Server]) -> list[Server]:
     return sorted(servers, key=lambda one: one.id)
 
 
-def _shown(copy: Copy | None, path: str) -> Response:
+def _shown(copy: Copy | None, path: str, known: str) -> Response:
     if copy is None or copy.status != 200:
         return Response(status_code=404, headers={"Cache-Control": "no-cache"})
     tag = f'"{blake3(copy.body).hexdigest(16)}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if tag in known:
+        return Response(status_code=304, headers=headers)
     return Response(copy.body, headers=headers, media_type=type_of(path))
 
 

@@ -63,7 +63,8 @@ def _system(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     nothing: Mapping[str, Any] = {}
     newest = max(told, key=lambda one: version_of(str(one.get("comfyui_version", ""))), default=nothing)
     unknown = {"os": "posix", "comfyui_version": OLDEST, "python_version": "", "pytorch_version": ""}
-    texts = {name: value for name in _TEXTS if isinstance(value := newest.get(name, unknown.get(name)), str)}
+    said = {**unknown, **newest}
+    texts = {name: said[name] for name in _TEXTS if isinstance(said.get(name, 0), str | None)}
     packages = as_list(newest.get("comfy_package_versions"))
     return {
         **texts,
