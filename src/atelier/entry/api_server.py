@@ -8,7 +8,7 @@ from collections.abc import Generator
 import uvicorn
 from starlette.types import ASGIApp
 
-from atelier.entry import api_sockets
+from atelier.entry import api_heads, api_sockets
 
 GRACE_SECONDS = 3
 START_SECONDS = 30.0
@@ -27,6 +27,7 @@ class ApiServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,  # who asks says X-Forwarded-*; behind a proxy public_url says where we are
                 timeout_graceful_shutdown=GRACE_SECONDS,
+                http=api_heads.ApiHeads,
                 ws=api_sockets.ApiSockets,
                 ws_max_size=api_sockets.MAX_MESSAGE,
                 ws_ping_interval=api_sockets.PING_SECONDS,
