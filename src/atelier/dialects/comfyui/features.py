@@ -15,5 +15,6 @@ def server_flags(services: Services) -> Mapping[str, Any]:
         "supports_preview_metadata": True,
         "supports_progress_text_metadata": True,
         "max_upload_size": services.upload_limit,
+        "node_replacements": True,
         "assets": False,
     }

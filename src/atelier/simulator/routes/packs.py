@@ -5,6 +5,8 @@ class, and /spark/echo and /spark/notes/{name}. A server without packs is as old
 """
 
 import hashlib
+import json
+import uuid
 from typing import Any
 
 from aiohttp import web
@@ -58,7 +60,7 @@ async def _subgraph(request: web.Request) -> web.Response:
     pack = request.match_info["name"]
     if pack not in simulator_of(request).config.packs:
         return web.Response(status=404)
-    return web.json_response({**_blueprint(pack), "data": '{"nodes": []}'})
+    return web.json_response({**_blueprint(pack), "data": json.dumps(_subgraph_of(pack))})
 
 
 async def _replacements(request: web.Request) -> web.Response:
@@ -119,6 +121,38 @@ def _static(request: web.Request, text: str, content_type: str) -> web.Response:
 
 def _blueprint(pack: str) -> dict[str, Any]:
     return {"source": "custom_node", "name": f"{pack} blueprint", "info": {"node_pack": f"custom_nodes.{pack}"}}
+
+
+def _subgraph_of(pack: str) -> dict[str, Any]:
+    """The least that the editor takes for a subgraph: one node that stands for an empty one."""
+    place: dict[str, Any] = {
+        "pos": [0, 0],
+        "size": [140, 60],
+        "flags": {},
+        "order": 0,
+        "mode": 0,
+        "properties": {},
+    }
+    name = str(uuid.uuid5(uuid.NAMESPACE_DNS, pack))
+    inner: dict[str, Any] = {
+        "id": name,
+        "name": f"{pack} blueprint",
+        "version": 1,
+        "revision": 0,
+        "state": {"lastGroupId": 0, "lastNodeId": 0, "lastLinkId": 0, "lastRerouteId": 0},
+        "inputNode": {"id": -10, "bounding": [0, 0, 120, 60]},
+        "outputNode": {"id": -20, "bounding": [400, 0, 120, 60]},
+        **{part: [] for part in ("inputs", "outputs", "widgets", "nodes", "groups", "links")},
+        **{part: {} for part in ("config", "extra")},
+    }
+    return {
+        "version": 0.4,
+        "last_node_id": 1,
+        "last_link_id": 0,
+        "nodes": [{"id": 1, "type": name, "inputs": [], "outputs": [], **place}],
+        "links": [],
+        "definitions": {"subgraphs": [inner]},
+    }
 
 
 _NEWER = [
