@@ -155,7 +155,7 @@ class Settings(BaseSettings):
     )
     user_file_limit: Size = Field(50_000_000, description="Largest file that a user of the editor may keep.")
     user_files_per_account: int = Field(
-        10_000, ge=1, description="Files, and settings, that one account's editor may keep; beyond: 429."
+        10_000, ge=1, description="Files that one account's editor may keep; beyond: refused."
     )
     cors_origins: Names = Field(
         (), description="Origins whose pages may call the API, separated by commas; never *."
