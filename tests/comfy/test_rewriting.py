@@ -160,6 +160,14 @@ def test_a_failure_names_no_place_of_ours_and_is_no_book() -> None:
     assert text == "x" * MAX_TEXT + "… (1000000 characters in all)"
 
 
+def test_what_is_nested_without_end_harms_nobody() -> None:
+    deep: Any = "bottom"
+    for _ in range(900):
+        deep = {"filename": "x.png", "more": [deep]}
+
+    assert "bottom" not in json.dumps(event_data("execution_error", {"shown": deep}, TERMS))
+
+
 def test_a_failure_repeats_no_secret_that_its_node_was_given() -> None:
     terms = Terms(THEIRS, OURS, 1, secrets=frozenset({"sk-1234"}))
 

@@ -27,6 +27,8 @@ MAX_TEXT = 20_000
 HIDDEN = "…"
 """Stands where a secret was."""
 
+MAX_DEPTH = 100
+
 _RUN_FOLDER = re.compile(rf"{FOLDER}([/\\]+)\d{{8}}\1[0-9a-f]{{8}}-[0-9a-f-]{{27}}(?:\1)?")
 _WITH_METADATA = frozenset({TEXT, PREVIEW_IMAGE_WITH_METADATA})
 _ANNOTATION = re.compile(r" \[(?:input|output|temp)\]$")
@@ -102,25 +104,28 @@ def event_data(event: str, data: Mapping[str, Any], terms: Terms) -> dict[str, A
     return cast("dict[str, Any]", shortened(told)) if event == "execution_error" else told
 
 
-def value(raw: Any, terms: Terms) -> Any:
-    """Any part of a history: outputs, messages, meta."""
+def value(raw: Any, terms: Terms, depth: int = 0) -> Any:
+    """Any part of a history: outputs, messages, meta. What lies deeper than anybody reads is left out."""
+    if depth > MAX_DEPTH:
+        return None
     match raw:
         case str():
             return _plain(raw, terms)
         case {"filename": str()}:
-            return _item(cast("dict[str, Any]", raw), terms)
+            return _item(cast("dict[str, Any]", raw), terms, depth)
         case dict():
             members = cast("dict[str, Any]", raw).items()
-            return {key: value(member, terms) for key, member in members}
+            return {key: value(member, terms, depth + 1) for key, member in members}
         case list() | tuple():
-            return [value(member, terms) for member in cast("list[Any]", raw)]
+            return [value(member, terms, depth + 1) for member in cast("list[Any]", raw)]
         case _:
             return raw
 
 
-def _item(item: dict[str, Any], terms: Terms) -> dict[str, Any]:
+def _item(item: dict[str, Any], terms: Terms, depth: int) -> dict[str, Any]:
     name, subfolder = str(item["filename"]), str(item.get("subfolder") or "")
-    rest = {key: value(member, terms) for key, member in item.items() if key not in {"filename", "subfolder"}}
+    others = {key: member for key, member in item.items() if key not in {"filename", "subfolder"}}
+    rest = {key: value(member, terms, depth + 1) for key, member in others.items()}
     if item.get("type") == "input":
         return _input_item(item, rest, terms)
     shown = shown_item({"filename": name, "subfolder": subfolder}, folder_of(subfolder), terms.position)
