@@ -26,6 +26,7 @@ def package(tmp_path: Path) -> Path:
         "index.html": "<!doctype html><title>the editor</title>",
         "assets/index-B2rHQ9Sn.js": SCRIPT,
         "assets/favicon.ico": "icon",
+        "assets/images/frame_9.png": "progress",
         "scripts/app.js": "// shim",
         "fonts/inter.woff2": "font",
         "assets/draco-B2rHQ9Sn.wasm": "wasm",
@@ -148,6 +149,14 @@ async def test_programs_without_key_are_refused(nobody: httpx.AsyncClient, path:
     answer = await nobody.get(f"/comfy/{path}")
 
     assert answer.status_code == 401
+
+
+async def test_icons_are_found_where_the_editor_asks_for_them(nobody: httpx.AsyncClient) -> None:
+    found = await nobody.get("/assets/images/frame_9.png")
+    script = await nobody.get("/assets/index-B2rHQ9Sn.js")
+
+    assert (found.status_code, found.text) == (200, "progress")
+    assert script.status_code == 404
 
 
 async def test_without_its_last_slash_the_address_leads_to_the_editor(known: httpx.AsyncClient) -> None:

@@ -21,7 +21,9 @@ HOME = "/comfy/"
 READ = ("GET", "HEAD")
 EXTENSIONS = "extensions"
 ICONS = "/assets/images"
-"""The editor asks for the icons of its progress at the root of the host, wherever it is itself."""
+"""The editor asks for the icons of its progress at the root of the host, wherever it is itself, and without the key
+that may stand in its own path: they are the package's, and public.
+"""
 
 FIRST_VISIT = {"Comfy.TutorialCompleted": True, "Comfy.Notification.ShowVersionUpdates": False}
 """A new account begins with a graph and not with a choice of templates, which come with another package; and
@@ -47,7 +49,7 @@ def routes(folder: Path | None, native: Sequence[BaseRoute]) -> list[BaseRoute]:
     ways_in = [Route(HOME.rstrip("/"), _with_slash, methods=READ)]
     if folder is None:
         return [*ways_in, _mounted([Route("/", _missing, methods=READ), *native])]
-    icons = Route(f"{ICONS}/{{path:path}}", EditorFiles(folder).answer, methods=READ)
+    icons = Route(f"{ICONS}/{{path:path}}", EditorFiles(folder).public, methods=READ)
     door = Route("/", EditorFiles(folder, name=INDEX, refused=_to_sign_in, admitted=_welcome).answer, methods=READ)
     return [*ways_in, icons, _mounted([door, *_files(folder), *_blanks(), *native])]
 

@@ -74,7 +74,7 @@ class EditorFiles:
         self._static = StaticFiles(directory=folder)
 
     async def answer(self, request: Request) -> Response:
-        """Raises HTTPException 404 for what the package has not."""
+        """Raises Unauthorized; HTTPException 404 for what the package has not."""
         try:
             call = await identify(request)
         except Unauthorized as unauthorized:
@@ -83,6 +83,10 @@ class EditorFiles:
             return self._refused(request, unauthorized)
         if self._admitted is not None:
             await self._admitted(call)
+        return await self.public(request)
+
+    async def public(self, request: Request) -> Response:
+        """The same for anybody. Raises HTTPException 404."""
         name = self._name or self._static.get_path(request.scope)
         whole = await self._static.get_response(name, request.scope)
         whole.headers.update(_headers(name))
