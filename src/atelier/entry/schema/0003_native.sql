@@ -33,9 +33,9 @@ CREATE TABLE native_prompts (
 -- What the server told of the run that ended the job, in the client's own ids and names, as /history shows it.
 CREATE TABLE native_reports (
     job_id   uuid PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
-    outputs  jsonb NOT NULL DEFAULT '{}',
-    messages jsonb NOT NULL DEFAULT '[]',
-    meta     jsonb NOT NULL DEFAULT '{}'
+    outputs  json NOT NULL DEFAULT '{}',  -- in their order: clients take the first picture
+    messages json NOT NULL DEFAULT '[]',
+    meta     json NOT NULL DEFAULT '{}'
 );
 
 -- Native histories that were cleared: what ended until then is shown there no more.

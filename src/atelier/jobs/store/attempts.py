@@ -85,7 +85,7 @@ WITH locked AS (
 _REPORT = """
 , report AS (
     INSERT INTO native_reports (job_id, outputs, messages, meta)
-    SELECT id, %(shown)s::jsonb, %(messages)s::jsonb, %(meta)s::jsonb FROM job
+    SELECT id, %(shown)s::json, %(messages)s::json, %(meta)s::json FROM job
 )
 """
 _SUCCEEDED = "SELECT id FROM job"
@@ -94,7 +94,7 @@ _SUCCEED_AND_REPORT = _SUCCESS + _REPORT + _SUCCEEDED
 
 _SAVE_REPORT = """
 INSERT INTO native_reports (job_id, outputs, messages, meta)
-VALUES (%(job)s, %(shown)s::jsonb, %(messages)s::jsonb, %(meta)s::jsonb)
+VALUES (%(job)s, %(shown)s::json, %(messages)s::json, %(meta)s::json)
 ON CONFLICT (job_id) DO NOTHING
 """
 
