@@ -212,7 +212,7 @@ async def test_targets_are_the_outputs_that_it_is_run_for(client: httpx.AsyncCli
 
 
 _NEWER = {"invalid_prompt": "missing_node_type"}
-"""What servers of 2026 call it."""
+"""What servers of 2026 call it; they also name the nodes of a cycle."""
 
 
 def _recorded() -> list[tuple[int, bytes, int, Any]]:
@@ -252,7 +252,8 @@ async def test_what_a_server_says_of_a_prompt_is_said_here(client: httpx.AsyncCl
             kind, faults = _outline(said)
             told, found = _outline(answer.json())
             assert told in {kind, _NEWER.get(kind)}, (number, body)
-            assert found == faults, (number, body)
+            named = {node: fault for node, fault in found.items() if fault[0] != ["dependency_cycle"]}
+            assert named == faults, (number, body)
 
 
 def _outline(said: dict[str, Any]) -> Any:
