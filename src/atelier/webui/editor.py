@@ -21,8 +21,8 @@ HOME = "/comfy/"
 READ = ("GET", "HEAD")
 EXTENSIONS = "extensions"
 ICONS = "/assets/images"
-"""The editor asks for the icons of its progress at the root of the host, wherever it is itself, and without the key
-that may stand in its own path: they are the package's, and public.
+"""The editor asks for the icons of its progress at the root of the host, wherever it is itself, and without the
+key that may stand in its own path: they are the package's, and public.
 """
 
 FIRST_VISIT = {"Comfy.TutorialCompleted": True, "Comfy.Notification.ShowVersionUpdates": False}
