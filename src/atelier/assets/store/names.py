@@ -35,8 +35,10 @@ SELECT name, position FROM (
      ORDER BY n.created_at DESC LIMIT %(most)s)
     UNION ALL
     (SELECT o.name, j.position, a.created_at
-     FROM jobs j JOIN outputs o ON o.job_id = j.id JOIN assets a ON a.id = o.asset_id
-     WHERE j.account_id = %(account)s AND %(folder)s <> 'input' AND o.temporary = (%(folder)s = 'temp')
+     FROM (SELECT id, position FROM jobs WHERE account_id = %(account)s AND %(folder)s <> 'input'
+           ORDER BY position DESC LIMIT %(most)s) AS j
+     JOIN outputs o ON o.job_id = j.id JOIN assets a ON a.id = o.asset_id
+     WHERE o.temporary = (%(folder)s = 'temp')
        AND o.subfolder = ''
        AND (a.expires_at IS NULL OR a.expires_at > now())
      ORDER BY j.position DESC, o.ordinal DESC LIMIT %(most)s)
@@ -97,7 +99,10 @@ async def produced(
 
 
 async def listed(tx: Tx, account_id: AccountId, folder: Folder, most: int) -> list[tuple[str, int | None]]:
-    """Names at the top of a folder, the newest first; with the job's position where a job made the file."""
+    """Names at the top of a folder, the newest first; with the job's position where a job made the file.
+
+    No more than `most` of them, and of the newest `most` jobs.
+    """
     rows = await tx.execute(_LISTED, {"account": account_id, "folder": folder, "most": most})
     return [(row[0], row[1]) for row in await rows.fetchall()]
 

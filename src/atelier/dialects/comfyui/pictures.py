@@ -1,7 +1,7 @@
 """Copies of pictures are made by few threads at a time, of bounded pixels, and the newest are kept in memory."""
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -24,6 +24,8 @@ SMALL_AT_ONCE = 3
 PATIENCE = 30.0
 CACHE_BYTES = 64 * 1024 * 1024
 
+_Key = tuple[Digest, Variant]
+
 
 class PicturesBusy(Refusal):
     """Too many pictures are being decoded."""
@@ -33,38 +35,45 @@ class PicturesBusy(Refusal):
 
 
 class Pictures:
-    """One per process."""
+    """One per process. `patience` is how many seconds somebody waits for a turn."""
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, cache_bytes: int = CACHE_BYTES, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._small = asyncio.Semaphore(SMALL_AT_ONCE)
         self._large = asyncio.Semaphore(1)
         self._cache = _Cache(cache_bytes)
+        self._busy: defaultdict[_Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def variant(self, storage: Storage, asset: Asset, variant: Variant) -> bytes:
         """Raises NotAPicture, PictureTooLarge, PicturesBusy, ContentMissing, StorageUnavailable."""
         key = (asset.hash, variant)
         if (kept := self._cache.get(key)) is not None:
             return kept
+        async with self._busy[key]:
+            made = self._cache.get(key) or await self._made(storage, asset, variant)
+            self._cache.put(key, made)
+        if not self._busy[key].locked():
+            self._busy.pop(key, None)
+        return made
+
+    async def _made(self, storage: Storage, asset: Asset, variant: Variant) -> bytes:
         async with fetched(storage, asset) as picture:
             count = await in_thread(pixels.pixels_of, picture.content)
-            async with self._turn(count):
-                made = self._cache.get(key)
-                if made is None:
-                    made = await in_thread(pixels.render, picture.content, variant)
-                    self._cache.put(key, made)
-        return made
+            async with self.turn(count):
+                return await in_thread(pixels.render, picture.content, variant)
 
     async def masked(self, original: Spooled, mask: Spooled) -> bytes:
         """As pixels.masked. Raises NotAPicture, PictureTooLarge, SizesDiffer, PicturesBusy."""
         counts = [await in_thread(pixels.pixels_of, one.content) for one in (original, mask)]
-        async with self._turn(max(counts)):
+        async with self.turn(max(counts)):
             return await in_thread(pixels.masked, original.content, mask.content)
 
     @asynccontextmanager
-    async def _turn(self, count: int) -> AsyncGenerator[None]:
+    async def turn(self, count: int) -> AsyncGenerator[None]:
+        """Held while a picture of so many pixels is in memory. Raises PicturesBusy."""
         slots = self._small if count <= SMALL else self._large
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 await slots.acquire()
         except TimeoutError:
             raise PicturesBusy("Many pictures are being made; try again.", retry_after=5) from None
@@ -93,14 +102,14 @@ class _Cache:
     def __init__(self, most: int) -> None:
         self._most = most
         self._size = 0
-        self._kept: OrderedDict[tuple[Digest, Variant], bytes] = OrderedDict()
+        self._kept: OrderedDict[_Key, bytes] = OrderedDict()
 
-    def get(self, key: tuple[Digest, Variant]) -> bytes | None:
+    def get(self, key: _Key) -> bytes | None:
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def put(self, key: tuple[Digest, Variant], made: bytes) -> None:
+    def put(self, key: _Key, made: bytes) -> None:
         if len(made) > self._most // 4:
             return
         self._size += len(made) - len(self._kept.pop(key, b""))

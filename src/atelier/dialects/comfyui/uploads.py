@@ -13,6 +13,7 @@ from atelier.assets.names import FileName, Folder, annotated, file_name, inner_p
 from atelier.assets.parts import MalformedUpload
 from atelier.assets.spool import Spooled, spooled
 from atelier.dialects.auth import Call
+from atelier.dialects.comfyui import awaited
 from atelier.dialects.comfyui.forms import Form, read_form
 from atelier.dialects.comfyui.pictures import fetched
 from atelier.dialects.comfyui.routing import post
@@ -57,12 +58,11 @@ async def upload_mask(request: Request, call: Call) -> Response:
 
 
 async def _mask(call: Call, form: Form[Spooled], wanted: FileName, original: FileName) -> FileName:
+    asset = await awaited.find(call, original)
+    if asset is not None:
+        return await _keep(call, wanted, await _merged(call, asset, form.file), overwrite=form.overwrite)
     async with call.services.database.autocommit() as tx:
-        asset = await naming.find(tx, call.caller.account_id, original)
-        if asset is None:
-            return await naming.free(tx, call.caller.account_id, wanted, form.file.hash)
-    received = await _merged(call, asset, form.file)
-    return await _keep(call, wanted, received, overwrite=form.overwrite)
+        return await naming.free(tx, call.caller.account_id, wanted, form.file.hash)
 
 
 async def _merged(call: Call, original: Asset, mask: Spooled) -> Received:

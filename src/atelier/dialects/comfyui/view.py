@@ -92,7 +92,7 @@ async def _file(request: Request, call: Call, asset: Asset, name: str) -> Respon
         case Slice() as part:
             return await stored.content(call.services, asset, part, headers)
         case Unsatisfiable():
-            return Response(status_code=416, headers={"Content-Range": f"bytes */{asset.size}"})
+            return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{asset.size}"})
 
 
 async def _copy(request: Request, call: Call, asset: Asset, variant: Variant, name: str) -> Response:
