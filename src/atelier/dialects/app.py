@@ -14,6 +14,7 @@ from atelier.dialects.comfyui import api as native_api
 from atelier.dialects.comfyui.envelope import native_envelope
 from atelier.dialects.comfyui.transport import NativeTransport
 from atelier.dialects.doors import Doors
+from atelier.dialects.lasting import Lasting
 from atelier.dialects.openapi import document
 from atelier.dialects.paths import Dialect, dialect_of
 from atelier.dialects.problems import ErrorEnvelope, envelope
@@ -81,6 +82,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
             Middleware(Lingering),
             Middleware(RequestIds, headers=REQUEST_ID_HEADERS),
             Middleware(Doors),
+            Middleware(Lasting),
             *cors(
                 services.cors_origins,
                 exposed=(*REQUEST_ID_HEADERS, *comfy_v2_api.ANSWER_HEADERS),

@@ -37,6 +37,8 @@ class Limits:
 class Services:
     """Limits in bytes, `keepalive` (of a quiet event stream) and `session_lifetime` in seconds.
 
+    `asked_anew`: every so many seconds it is asked whether the key of an open socket or stream is still good.
+
     `public_url` is the address that clients use, where it is not the one that requests bear.
 
     `reach` None: no server is asked anything on behalf of clients. `custom_routes`: whether routes that only packs
@@ -68,6 +70,7 @@ class Services:
     pictures: Pictures = field(default_factory=Pictures)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     sign_ins: Patience = field(default_factory=Patience)
+    asked_anew: float = 5.0
     session_lifetime: float = 30 * 86_400.0
     user_file_limit: int = 50 * MEGABYTE
     user_files_most: int = 10_000
