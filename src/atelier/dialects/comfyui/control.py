@@ -29,7 +29,7 @@ async def interrupt(request: Request, call: Call) -> Response:
     """Stop the named prompt if it runs, or all that run; what waits is not meant. Always 200."""
     body = parse_lenient(await bodies.read(request, COMMAND_BYTES))
     prompt_id = str(body.get("prompt_id") or "") or None
-    if not await _interrupt(request, call, prompt_id) and prompt_id is not None:
+    if not await _interrupt(request, call, prompt_id):
         await asyncio.sleep(START_SECONDS)
         await _interrupt(request, call, prompt_id)
     return Response()
