@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from assets.conftest import Shelf
 from atelier.assets import collect, naming, service
 from atelier.assets.model import Asset
 from atelier.assets.names import FileName, Folder
-from atelier.kit.ids import AccountId, AssetId
+from atelier.kit.ids import AccountId, AssetId, new_uuid
 from support import produced
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
@@ -336,3 +337,37 @@ async def test_names_and_bytes_say_what_the_file_is(shelf: Shelf, alice: Account
 
     assert [asset.content_type for asset in found[:2]] == ["image/png", "model/gltf-binary"]
     assert [asset.file_path for asset in found] == ["input/lie.txt", "input/3d/scene.glb", ""]
+
+
+async def overwrite(shelf: Shelf, account: AccountId, number: int) -> None:
+    for turn in range(12):
+        await put(shelf, account, f"{turn % 2}.png", b"%d" % ((number + turn) % 3), overwrite=True)
+
+
+async def delete(shelf: Shelf, account: AccountId) -> None:
+    for turn in range(24):
+        async with shelf.database.transaction() as tx:
+            asset_id = await naming.resolve(tx, account, f"{turn % 2}.png")
+            with contextlib.suppress(service.AssetNotFound):
+                await service.delete(tx, account, asset_id or AssetId(new_uuid()))
+
+
+async def sweep(shelf: Shelf) -> None:
+    for _ in range(12):
+        await collect.collect(shelf.database, shelf.storage)
+
+
+async def test_overwriting_deleting_and_collecting_at_once_leave_whole_files(
+    shelf: Shelf, alice: AccountId
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(overwrite(shelf, alice, number))
+        group.create_task(delete(shelf, alice))
+        group.create_task(sweep(shelf))
+
+    await put(shelf, alice, "0.png", b"last", overwrite=True)
+    contents = {name: await read(shelf, alice, name) for name in await listed(shelf, alice)}
+    assert contents.pop("0.png") == b"last"
+    assert set(contents.values()) <= {b"0", b"1", b"2"}
+    assert await shelf.run("SELECT count(*) FROM named_files") == [(len(contents) + 1,)]
