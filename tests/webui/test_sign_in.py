@@ -241,6 +241,18 @@ async def test_signing_out_ends_the_session_at_once(browser: httpx.AsyncClient) 
     assert (await browser.post("/logout")).status_code == 303
 
 
+async def test_a_browser_has_one_session_and_a_key_so_many(
+    services: Services, browser: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    before = browser.cookies[COOKIE]
+    await browser.post("/login", data={"key": tenant.key})
+    others = [await services.authenticator.sign_in(tenant.key, LIFETIME) for _ in range(sessions.MOST_OF_A_KEY)]
+
+    assert (await browser.get("/queue", headers={"Cookie": f"{COOKIE}={before}"})).status_code == 401
+    assert (await browser.get("/queue")).status_code == 401
+    assert (await services.authenticator.session(others[0].token)).account_id == tenant.account_id
+
+
 async def test_no_page_of_others_signs_anybody_in_or_out(
     base: str, nobody: httpx.AsyncClient, tenant: Tenant, browser: httpx.AsyncClient
 ) -> None:

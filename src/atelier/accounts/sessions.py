@@ -10,6 +10,7 @@ from atelier.kit.database import Tx
 
 TOKEN_BYTES = 32
 TOKEN_LENGTH = 43  # 32 bytes in URL-safe base64 without padding
+MOST_OF_A_KEY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,10 @@ class Opened:
 
 
 async def open_session(tx: Tx, pepper: bytes, caller: Caller, lifetime: dt.timedelta) -> Opened:
-    """A session of the key that `caller` came with."""
+    """A session of the key that `caller` came with; beyond MOST_OF_A_KEY the oldest one ends."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await store.insert_session(tx, digest(pepper, token), caller.key_id, lifetime)
+    await store.delete_oldest_sessions(tx, caller.key_id, MOST_OF_A_KEY)
     return Opened(token, lifetime)
 
 

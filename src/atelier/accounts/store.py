@@ -132,6 +132,14 @@ async def insert_session(tx: Tx, digest: bytes, key_id: KeyId, lifetime: dt.time
     )
 
 
+async def delete_oldest_sessions(tx: Tx, key_id: KeyId, keep: int) -> None:
+    await tx.execute(
+        "DELETE FROM sessions WHERE digest IN"
+        " (SELECT digest FROM sessions WHERE key_id = %s ORDER BY created_at DESC OFFSET %s)",
+        (key_id, keep),
+    )
+
+
 async def live_session(tx: Tx, digest: bytes, rest: dt.timedelta) -> FoundKey | None:
     """The key that the session was opened with, unless either has ended. Stale as in `live_key`."""
     cursor = await tx.execute(

@@ -102,6 +102,7 @@ async def sign_in(request: Request) -> Response:
         too_often = isinstance(refusal, TooManyFailures)
         said = refusal.message if too_often else "This key opens nothing here: it is mistyped, unknown or revoked."
         return _form(asked.next, said, 429 if too_often else 401)
+    await _forget_sessions(request, services)
     return _remembered(request, services, _signed_in(asked, opened), opened)
 
 
@@ -109,9 +110,7 @@ async def sign_out(request: Request) -> Response:
     """POST /logout: the session ends; a second time nothing more does. Raises Forbidden for a page of others."""
     services = _services(request)
     _check_page(request, services)
-    for one in credentials_of(request):
-        if one.means is Means.SESSION:
-            await services.authenticator.sign_out(one.secret)
+    await _forget_sessions(request, services)
     answer = RedirectResponse("/login", 303, headers={"Cache-Control": "no-store"})
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=_is_secure(request, services))
     return answer
@@ -134,6 +133,12 @@ async def _open(request: Request, services: Services, key: str) -> Opened:
     except Unauthorized:
         services.sign_ins.failed(source)
         raise
+
+
+async def _forget_sessions(request: Request, services: Services) -> None:
+    for one in credentials_of(request):
+        if one.means is Means.SESSION:
+            await services.authenticator.sign_out(one.secret)
 
 
 def _asked(body: bytes, content_type: str) -> Asked:
