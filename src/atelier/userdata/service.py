@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atelier.assets import recording
 from atelier.assets import service as assets
-from atelier.assets.model import Asset, Draft
+from atelier.assets.model import Asset, Draft, Received
 from atelier.kit.database import Database, Tx
 from atelier.kit.ids import AccountId, AssetId, new_uuid
 from atelier.storage.model import Storage
@@ -79,14 +80,17 @@ async def write(
     async with database.autocommit() as tx:
         await _check_place(tx, account_id, path, bounds, overwrite=overwrite)
     received = await assets.receive(database, storage, chunks, limit_bytes=bounds.file_bytes)
-    draft = Draft(account_id, received.content_type, id=AssetId(new_uuid()))
-    async with database.transaction() as tx:
+
+    async def save(tx: Tx, came: Received) -> UserFile:
         await store.lock(tx, account_id)
         former = await _check_place(tx, account_id, path, bounds, overwrite=overwrite)
-        recorded = await assets.record(tx, received, draft)
+        draft = Draft(account_id, came.content_type, id=AssetId(new_uuid()))
+        recorded = await assets.record(tx, came, draft)
         if former is not None:
             await store.expire(tx, account_id, former.asset_id)
-        return await store.save(tx, account_id, path, recorded.asset.id, received.size)
+        return await store.save(tx, account_id, path, recorded.asset.id, came.size)
+
+    return await recording.recorded(database, storage, received, save)
 
 
 async def move(tx: Tx, account_id: AccountId, path: str, to: str, *, overwrite: bool) -> UserFile:
