@@ -64,8 +64,7 @@ class Telling:
         self._claim = claim
         self._told = told
         self._relay = relay
-        secrets = frozenset(secret for secret in (claim.secrets or {}).values() if len(secret) >= SHORTEST_SECRET)
-        self._terms = Terms(str(claim.prompt_id), told.prompt_id, told.position, secrets=secrets)
+        self._terms = Terms(str(claim.prompt_id), told.prompt_id, told.position, secrets=_secrets(claim))
         self._began = told.began or (adopted and claim.attempt_state == "running")
         self._messages: list[tuple[str, dict[str, Any]]] = []
         self._outputs: dict[str, Any] = {}
@@ -199,6 +198,11 @@ class Telling:
         }
         before = tuple(one for one in report.messages if one[0] in _STARTS)
         return dataclasses.replace(report, messages=(*before, ("execution_error", data)))
+
+
+def _secrets(claim: Claim) -> frozenset[str]:
+    texts = (str(secret) for secret in (claim.secrets or {}).values())
+    return frozenset(text for text in texts if len(text) >= SHORTEST_SECRET)
 
 
 def _bounded(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
