@@ -1,6 +1,5 @@
 """A server of any age tells what it can run; what it does not tell in time is what it told before."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from aiohttp import web
 from atelier.comfy.client import ComfyClient, Timeouts
 from atelier.comfy.errors import LostServer
 from atelier.comfy.uploads import UploadedFile
-from atelier.dispatch.learning import LARGEST_PAGE, learn
+from atelier.dispatch.learning import learn
 from atelier.fleet.machine import machine_of
 from atelier.simulator.config import SimulatorConfig
 from atelier.simulator.memory import GIB
@@ -85,53 +84,6 @@ async def test_files_that_are_not_told_in_time_are_those_of_before(
 async def test_a_server_that_does_not_answer_tells_nothing(session: aiohttp.ClientSession) -> None:
     with pytest.raises(LostServer):
         await learn(ComfyClient(session, closed_url()), None, 10)
-
-
-async def test_what_packs_add_to_the_editor_is_learned_with_the_nodes(session: aiohttp.ClientSession) -> None:
-    async with simulator(SimulatorConfig(packs=("spark",))) as url:
-        first = await learn(ComfyClient(session, url), None, 10)
-        second = await learn(ComfyClient(session, url), first.inventory, 10)
-
-    assert first.pages is not None
-    assert first.pages.extensions == ["/extensions/spark/spark.js"]
-    assert "definitions" in first.pages.subgraphs["spark"]["data"]
-    assert first.pages == second.pages
-
-
-async def test_what_an_old_or_strange_server_says_of_its_packs_is_empty(
-    session: aiohttp.ClientSession, old: StandIn
-) -> None:
-    old.replies("/extensions", "<html>", 200)
-    old.says("/i18n", {"en": {"a": "x" * LARGEST_PAGE}})
-    old.says("/workflow_templates", {"a": "no list", "b": ["one", 2, ""]})
-    old.says("/global_subgraphs", ["no", "object"])
-
-    learned = await learn(ComfyClient(session, old.url), None, 10)
-
-    assert learned.pages is not None
-    assert learned.pages.body == {
-        "extensions": [],
-        "translations": {},
-        "templates": {"b": ["one"]},
-        "subgraphs": {},
-        "replacements": {},
-    }
-
-
-async def test_pages_that_are_not_told_in_time_are_as_they_were(
-    session: aiohttp.ClientSession, old: StandIn
-) -> None:
-    async def hangs(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await asyncio.Event().wait()
-        return response
-
-    old.answers["/i18n"] = hangs
-
-    learned = await learn(ComfyClient(session, old.url, timeouts=Timeouts(read=0.2)), None, 10)
-
-    assert learned.pages is None
 
 
 async def test_whether_a_server_has_a_file_is_asked_without_fetching_it(

@@ -15,10 +15,12 @@ from atelier.comfy.client import ComfyClient
 from atelier.dialects.app import create_app
 from atelier.dialects.comfyui.reach import Reach
 from atelier.dialects.services import Services
+from atelier.dispatch.leafing import leaf_through
 from atelier.dispatch.learning import Learned, learn
 from atelier.fleet import service as fleet
 from atelier.fleet.inventory import Files, from_object_info
 from atelier.fleet.model import Health
+from atelier.fleet.pages import Pages
 from atelier.fleet.store import catalogs, roster
 from atelier.kit.ids import ServerId
 from support.serving import Tenant, served
@@ -35,8 +37,10 @@ class Showroom:
     async def server(self, url: str, server_id: str, owner: str = "") -> None:
         """A server that runs, is well and has told what it has."""
         async with aiohttp.ClientSession() as http:
-            learned = await learn(ComfyClient(http, url), None, 10)
-        await self._keep(learned, url, server_id, owner)
+            client = ComfyClient(http, url)
+            learned = await learn(client, None, 10)
+            pages = await leaf_through(client, 10, with_files=bool(owner))
+        await self._keep(learned, url, server_id, owner=owner, pages=pages)
 
     async def catalogue(
         self,
@@ -60,12 +64,14 @@ class Showroom:
             await fleet.remove(tx, ServerId(server_id))
         await self.services.intake.fleet.refresh()
 
-    async def _keep(self, learned: Learned, url: str, server_id: str, owner: str = "") -> None:
+    async def _keep(
+        self, learned: Learned, url: str, server_id: str, *, owner: str = "", pages: Pages | None = None
+    ) -> None:
         async with self.services.database.transaction() as tx:
             await fleet.add(tx, url, server_id=server_id, owner=owner)
             await catalogs.save_inventory(tx, ServerId(server_id), learned.inventory, learned.system)
-            if learned.pages is not None:
-                await catalogs.save_pages(tx, ServerId(server_id), learned.pages)
+            if pages is not None:
+                await catalogs.save_pages(tx, ServerId(server_id), pages)
             await roster.save_health(tx, ServerId(server_id), Health.READY, "")
         await self.services.intake.fleet.refresh()
 

@@ -208,6 +208,14 @@ class ComfyClient:
         except Unexpected:
             return None
 
+    async def text(self, *path: str, limit: int) -> str | None:
+        """A small file that not every server has, as text; None where it has none of at most `limit` bytes."""
+        try:
+            reply = await self._wire.json("GET", *path)
+            return reply.body.decode() if reply.status == 200 and len(reply.body) <= limit else None
+        except (Unexpected, UnicodeDecodeError):
+            return None
+
     async def size_of(self, file: UploadedFile) -> int | None:
         """Bytes of a file that the server has; -1 when it does not say how many; None: it does not have it."""
         query = {"filename": file.name, "subfolder": file.subfolder, "type": file.type}

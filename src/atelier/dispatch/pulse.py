@@ -15,6 +15,7 @@ import structlog
 from atelier.comfy.client import ComfyClient
 from atelier.comfy.errors import ComfyError
 from atelier.dispatch.context import Context
+from atelier.dispatch.leafing import leaf_through
 from atelier.dispatch.learning import learn
 from atelier.dispatch.quarantine import Illness, Quarantine
 from atelier.fleet.inventory import Inventory
@@ -139,7 +140,11 @@ class Pulse:
             if not await _set_within(self._stale, CALM_SECONDS):
                 continue
             self._stale.clear()
-            if self._trouble_since is None and not await self._learn():
+            if self._trouble_since is not None:
+                continue
+            if await self._learn():
+                await self._leaf_through()
+            else:
                 await asyncio.sleep(TROUBLED_SECONDS if self.inventory is None else CALM_SECONDS)
                 self._stale.set()
 
@@ -187,8 +192,6 @@ class Pulse:
                 learned = await learn(self.client, self.inventory, self.context.settings.timeouts.read)
             async with self.context.database.transaction() as tx:
                 await catalogs.save_inventory(tx, self.server_id, learned.inventory, learned.system)
-                if learned.pages is not None:
-                    await catalogs.save_pages(tx, self.server_id, learned.pages)
         except Exception as error:  # noqa: BLE001 - nodes of strangers write this list: it may be anything
             self._unlisted = str(error) or "it takes too long"
             _log.warning("server.inventory_unknown", server=self.server_id, reason=self._unlisted)
@@ -199,6 +202,17 @@ class Pulse:
         self._wake.set()
         self.changed()
         return True
+
+    async def _leaf_through(self) -> None:
+        """What its packs add to the editor; nobody who runs jobs waits for it."""
+        alone = any(one.id == self.server_id and one.only_dispatcher for one in self.context.view.servers)
+        try:
+            pages = await leaf_through(self.client, self.context.settings.timeouts.read, with_files=alone)
+            if pages is not None:
+                async with self.context.database.transaction() as tx:
+                    await catalogs.save_pages(tx, self.server_id, pages)
+        except Exception as error:  # noqa: BLE001 - packs of strangers write these pages: they may be anything
+            _log.warning("server.pages_unknown", server=self.server_id, reason=str(error))
 
     def _judge(self) -> None:
         since, now = self._trouble_since, clock.monotonic()

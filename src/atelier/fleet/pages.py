@@ -6,6 +6,7 @@ Stored by content, as inventories are: most servers of a fleet have the same pac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import quote, unquote
 
 from blake3 import blake3
 
@@ -13,6 +14,7 @@ from atelier.comfy.catalog import as_list, as_object
 from atelier.fleet.inventory import spelled, storable
 
 SCRIPTS = "/extensions/"
+TEMPLATES = "/api/workflow_templates/"
 CORE = "core"
 """The module of the scripts that belong to the editor's own build; each server has another build."""
 
@@ -52,6 +54,24 @@ class Pages:
         """Old class to the rules that replace it (/node_replacements)."""
         return cast("Mapping[str, Any]", self.body["replacements"])
 
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Path (not encoded) to the text of a file: of servers that only their dispatcher can reach."""
+        return cast("Mapping[str, str]", self.body["files"])
+
+    def with_files_alone(self) -> "Pages":
+        """The same without scripts and templates whose files did not come along."""
+        return told(
+            extensions=[path for path in self.extensions if unquote(path) in self.files],
+            translations=self.translations,
+            templates={module: self._templates_of(module) for module in self.templates},
+            subgraphs=self.subgraphs,
+            replacements=self.replacements,
+        )
+
+    def _templates_of(self, module: str) -> list[str]:
+        return [name for name in self.templates[module] if f"{TEMPLATES}{module}/{name}.json" in self.files]
+
 
 def told(
     *,
@@ -60,6 +80,7 @@ def told(
     templates: object = None,
     subgraphs: object = None,
     replacements: object = None,
+    files: Mapping[str, str] | None = None,
 ) -> Pages:
     """The pages of a server that said this; what it did not say, or said in no known shape, is empty."""
     body = storable(
@@ -69,6 +90,7 @@ def told(
             "templates": {module: _names(names) for module, names in _members(templates) if as_list(names)},
             "subgraphs": {name: one for name, one in _members(subgraphs) if as_object(one)},
             "replacements": dict(_members(replacements)),
+            "files": dict(files or {}),
         }
     )
     return Pages(blake3(spelled(body).encode()).digest(), body)
@@ -95,6 +117,13 @@ def union(many: Iterable[Pages]) -> Pages:
         subgraphs=subgraphs,
         replacements=replacements,
     )
+
+
+def files_named(pages: Pages) -> Iterable[str]:
+    """Paths of the files that the pages name: scripts but the editor's own, then example workflows."""
+    yield from (path for path in pages.extensions if module_of(path) != CORE)
+    for module, names in pages.templates.items():
+        yield from (f"{TEMPLATES}{quote(module)}/{quote(name)}.json" for name in names)
 
 
 def module_of(path: str) -> str:

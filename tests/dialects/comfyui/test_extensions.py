@@ -7,6 +7,7 @@ import pytest
 
 from atelier.dialects.comfyui.extensions import is_plain
 from atelier.dialects.services import Services
+from atelier.dispatch.leafing import LARGEST_FILE
 from atelier.fleet.model import Health
 from atelier.simulator.config import SimulatorConfig
 from support.comfy_standin import StandIn, standing_in
@@ -155,16 +156,35 @@ async def test_a_file_outlives_the_server_that_it_came_from(room: Showroom, clie
     assert never.status_code == 404
 
 
-async def test_servers_that_this_process_cannot_reach_are_not_asked(
+async def test_of_servers_that_this_process_cannot_reach_comes_what_their_dispatcher_brought(
     room: Showroom, client: httpx.AsyncClient
 ) -> None:
     async with simulator(SimulatorConfig(packs=("spark",))) as url:
         await room.server(url, "private", owner="laptop")
 
         listed = (await client.get("/extensions")).json()
-        file = await client.get("/extensions/spark/spark.js")
+        script = await client.get("/extensions/spark/spark.js")
+        unnamed = await client.get("/extensions/spark/spark.css")
+        template = await client.get("/api/workflow_templates/spark/simulated%20start.json")
 
-    assert (listed, file.status_code) == ([], 404)
+    assert listed == ["/extensions/spark/spark.js"]
+    assert "simulated.spark" in script.text
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert template.json()["version"] == 0.4
+    assert unnamed.status_code == 404
+
+
+async def test_scripts_that_were_too_large_to_come_along_are_not_listed(
+    room: Showroom, client: httpx.AsyncClient, standin: StandIn
+) -> None:
+    standin.says("/extensions", ["/extensions/a/big.js", "/extensions/a/small.js"])
+    standin.replies("/extensions/a/big.js", "x" * (LARGEST_FILE + 1))
+    standin.replies("/extensions/a/small.js", "x")
+    standin.says("/workflow_templates", {"a": ["gone"]})
+    await room.server(standin.url, "private", owner="laptop")
+
+    assert (await client.get("/extensions")).json() == ["/extensions/a/small.js"]
+    assert (await client.get("/workflow_templates")).json() == {}
 
 
 async def test_an_old_server_adds_nothing(room: Showroom, client: httpx.AsyncClient, standin: StandIn) -> None:

@@ -14,17 +14,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from atelier.dialects.auth import Call
-from atelier.dialects.comfyui.copies import Copy
 from atelier.dialects.comfyui.prepared import answer
-from atelier.dialects.comfyui.reach import usable
+from atelier.dialects.comfyui.reach import well
 from atelier.dialects.comfyui.routing import get
 from atelier.dialects.comfyui.shelf import Added
 from atelier.fleet.model import Server
-from atelier.fleet.pages import CORE, SCRIPTS, Pages, module_of
+from atelier.fleet.pages import CORE, SCRIPTS, TEMPLATES, Pages, module_of
 from atelier.kit.http.answers import json_response
 
 LONGEST_PATH = 1000
-TEMPLATES = "/api/workflow_templates/"
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -44,7 +42,7 @@ Has = Callable[[Pages, str], bool]
 
 
 async def extensions(_: Request, call: Call) -> Response:
-    """Scripts of packs on servers that can be asked for them now."""
+    """Scripts of packs on servers that work, whose files can be had."""
     added = await _added(call)
     return JSONResponse([path for path in added.pages.extensions if module_of(path) != CORE])
 
@@ -83,7 +81,7 @@ async def replacements(request: Request, call: Call) -> Response:
 
 async def _added(call: Call) -> Added:
     services = call.services
-    return await services.shelf.added(services.database, usable(services.intake.fleet.servers))
+    return await services.shelf.added(services.database, well(services.intake.fleet.servers))
 
 
 async def _file(request: Request, call: Call, base: str, has: Has) -> Response:
@@ -94,7 +92,13 @@ async def _file(request: Request, call: Call, base: str, has: Has) -> Response:
     told = await services.shelf.pages(services.database)
     having = [one for one in services.reach.servers() if one.id in told and has(told[one.id], module)]
     copy = await services.shelf.copies.latest(services.reach, _first(having), path)
-    return _shown(copy, path, request.headers.get("if-none-match", ""))
+    if copy is not None and copy.status == 200:
+        return _shown(copy.body, path, request)
+    came_along = [told[one.id].files for one in well(services.intake.fleet.servers) if one.id in told]
+    text = next((files[path] for files in came_along if path in files), None)
+    if text is not None:
+        return _shown(text.encode(), path, request)
+    return Response(status_code=404, headers={"Cache-Control": "no-cache"})
 
 
 def _first(servers: list[Server]) -> list[Server]:
@@ -102,14 +106,12 @@ def _first(servers: list[Server]) -> list[Server]:
     return sorted(servers, key=lambda one: one.id)
 
 
-def _shown(copy: Copy | None, path: str, known: str) -> Response:
-    if copy is None or copy.status != 200:
-        return Response(status_code=404, headers={"Cache-Control": "no-cache"})
-    tag = f'"{blake3(copy.body).hexdigest(16)}"'
+def _shown(body: bytes, path: str, request: Request) -> Response:
+    tag = f'"{blake3(body).hexdigest(16)}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
-    if tag in known:
+    if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(copy.body, headers=headers, media_type=type_of(path))
+    return Response(body, headers=headers, media_type=type_of(path))
 
 
 def type_of(path: str) -> str:

@@ -18,6 +18,7 @@ from atelier.kit.ids import ServerId
 SHORTEST = 3
 """Letters of a route's name that can be told in the name of a pack."""
 MOST_STICKY = 10_000
+MOST_KNOWN = 1_000
 
 _PLAIN = re.compile(r"[^a-z0-9]+")
 
@@ -48,8 +49,20 @@ def fits(root: str, pack: str) -> bool:
 def _names(reach: Reach, server: Server, told: Mapping[ServerId, Pages]) -> Iterable[str]:
     pages = told.get(server.id)
     scripts = {unquote(module_of(path)) for path in pages.extensions} if pages else set[str]()
-    inventory = reach.fleet.inventory_of(server.id)
-    return scripts | set(packs(inventory)) if inventory else scripts
+    return scripts | _packs(reach, server)
+
+
+def _packs(reach: Reach, server: Server) -> frozenset[str]:
+    """They are read off all classes of a server, which may be thousands: once."""
+    digest = server.inventory_digest or b""
+    if digest not in reach.packs:
+        inventory = reach.fleet.inventory_of(server.id)
+        if inventory is None:
+            return frozenset()
+        if len(reach.packs) > MOST_KNOWN:
+            reach.packs.clear()
+        reach.packs[digest] = frozenset(packs(inventory))
+    return reach.packs[digest]
 
 
 def _plain(name: str) -> str:

@@ -50,12 +50,14 @@ class Fetched:
 class Reach:
     """Asks servers while it is `opened`, over a session that keeps no cookies and unpacks nothing by itself.
 
-    `passing` and `sticky` are what is known of requests that are passed on: how many, and who was sent where.
+    `passing`, `sticky` and `packs` are for requests that are passed on: how many there are, who was sent where,
+    which packs an inventory has (by its digest).
     """
 
     fleet: FleetView
     passing: StreamSlots = field(default_factory=lambda: StreamSlots(PASSED_PER_ACCOUNT))
     sticky: OrderedDict[str, ServerId] = field(default_factory=OrderedDict[str, ServerId])
+    packs: dict[bytes, frozenset[str]] = field(default_factory=dict[bytes, frozenset[str]])
     _http: aiohttp.ClientSession | None = None
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _shunned: dict[ServerId, float] = field(default_factory=dict[ServerId, float])
@@ -141,9 +143,14 @@ class Reach:
         return until > clock.monotonic()
 
 
+def well(servers: Iterable[Server]) -> list[Server]:
+    """Servers that work, whoever can reach them."""
+    return [one for one in servers if one.enabled and one.health in _USABLE]
+
+
 def usable(servers: Iterable[Server]) -> list[Server]:
     """Servers that work and that more than one dispatcher can reach."""
-    return [one for one in servers if one.enabled and one.health in _USABLE and not one.only_dispatcher]
+    return [one for one in well(servers) if not one.only_dispatcher]
 
 
 def preferred(servers: Iterable[Server], who: str) -> list[Server]:

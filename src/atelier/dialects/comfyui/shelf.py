@@ -26,8 +26,6 @@ _MARK = "\0gap:"
 _GAP = re.compile(rb'\["\\u0000gap:(\d+)"\]')
 """A list that is filled for each account; no text of a server has the character 0 (fleet.inventory.storable)."""
 
-Digests = tuple[bytes, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -78,7 +76,7 @@ class Shelf:
     def __init__(self) -> None:
         self._making = asyncio.Lock()
         self._catalogue: tuple[object, Catalogue] | None = None
-        self._added: tuple[Digests, Added] | None = None
+        self._added: tuple[object, Added] | None = None
         self._known: dict[bytes, Pages] = {}
         self.copies = Copies()
 
@@ -93,12 +91,12 @@ class Shelf:
         return self._catalogue[1]
 
     async def added(self, database: Database, servers: Sequence[Server]) -> Added:
-        """What the packs of these servers add together."""
+        """What the packs of these servers add together; of one that cannot be asked here, what came along."""
         told = await self.pages(database)
-        digests = tuple(dict.fromkeys(told[one.id].digest for one in servers if one.id in told))
-        if self._added is None or self._added[0] != digests:
-            made = await asyncio.to_thread(_added, [self._known[digest] for digest in digests])
-            self._added = (digests, made)
+        whose = [(told[one.id], bool(one.only_dispatcher)) for one in servers if one.id in told]
+        key = tuple(dict.fromkeys((pages.digest, alone) for pages, alone in whose))
+        if self._added is None or self._added[0] != key:
+            self._added = (key, await asyncio.to_thread(_added, whose))
         return self._added[1]
 
     async def pages(self, database: Database) -> Mapping[ServerId, Pages]:
@@ -176,13 +174,13 @@ def _marks(inputs: object, uploads: Mapping[str, InputSpec], gaps: list[Gap]) ->
 
 
 def _folder(spec: InputSpec) -> str:
-    """`image_folder` says where the files are that LoadImageOutput offers (ComfyUI, nodes.py)."""
-    folder = spec.options.get(f"{spec.upload}_folder")
+    """`image_folder` says where the files are that LoadImageOutput offers (nodes.py, comfy_api/_io.py)."""
+    folder = spec.options.get("image_folder")
     return folder if folder in FOLDERS else "input"
 
 
-def _added(many: Sequence[Pages]) -> Added:
-    pages = server_pages.union(many)
+def _added(whose: Sequence[tuple[Pages, bool]]) -> Added:
+    pages = server_pages.union(pages.with_files_alone() if alone else pages for pages, alone in whose)
     return Added(
         pages,
         translations=prepared(pages.translations),
