@@ -14,7 +14,7 @@ CREATE UNIQUE INDEX jobs_by_prompt ON jobs (native_prompt_id, account_id) WHERE 
 ALTER TABLE jobs DROP CONSTRAINT jobs_account_id_native_prompt_id_key;
 
 -- A native history in its order: all that ended, but what its owner deleted from it, or canceled before it began.
-CREATE INDEX jobs_ended ON jobs (account_id, finished_at, position) INCLUDE (state)
+CREATE INDEX jobs_ended ON jobs (account_id, finished_at, position) INCLUDE (id, state)
     WHERE finished_at IS NOT NULL AND NOT forgotten AND (state <> 'canceled' OR started_at IS NOT NULL);
 
 -- What came with a graph through the native API. `client_id` is where its messages go (NULL: nowhere in particular).
