@@ -45,7 +45,10 @@ def decoded(model: str) -> dict[str, Any]:
 
 
 def with_checkpoints(*names: str) -> dict[str, Any]:
-    loader = {**NODES["CheckpointLoaderSimple"], "input": {"required": {"ckpt_name": [list(names), {}]}}}
+    loader: dict[str, Any] = {
+        **NODES["CheckpointLoaderSimple"],
+        "input": {"required": {"ckpt_name": [list(names), {}]}},
+    }
     return {**NODES, "CheckpointLoaderSimple": loader}
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from atelier.assets import naming
 from atelier.comfy.assets import ASSET_TYPE
+from atelier.comfy.catalog import as_object
 from atelier.comfy.graph import Graph, LoaderInput, loader_inputs
 from atelier.comfy.links import WRAPPED
 from atelier.comfy.prefixes import NO_CATALOGUE
@@ -60,7 +61,7 @@ def _with_assets(value: object, own: Mapping[str, AssetId]) -> object:
         return {"__type": ASSET_TYPE, "info": {"id": str(own[value])}}
     if isinstance(value, list):
         return [_with_assets(one, own) for one in cast("list[object]", value)]
-    if isinstance(value, dict) and WRAPPED in value:
-        table = cast("dict[str, object]", value)
+    table = as_object(value)
+    if table is not None and WRAPPED in table:
         return {**table, WRAPPED: _with_assets(table[WRAPPED], own)}
     return value

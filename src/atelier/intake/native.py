@@ -7,7 +7,7 @@ the good one runs, and the answer says what is wrong with the other (wire contra
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from atelier.accounts.model import Caller
 from atelier.assets.service import MissingAssets
@@ -17,8 +17,15 @@ from atelier.comfy.graph import Graph, InvalidWorkflow, LoaderInput, WorkflowFor
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.view import FleetView, told_errors
 from atelier.intake.loaded import Files, find_files, names_in
-from atelier.intake.needs import needs_of
-from atelier.intake.prompt_words import clipped, gone_files, in_native_words, refused, unknown_files
+from atelier.intake.needs import needs_of, upstream
+from atelier.intake.prompt_words import (
+    clipped,
+    gone_files,
+    in_native_words,
+    refused,
+    unknown_files,
+    verdict_beside,
+)
 from atelier.intake.rules import check_files, is_foreign
 from atelier.intake.service import Intake, Judged, Order, is_asset, judged
 from atelier.jobs.model import Job, Prompt
@@ -56,6 +63,15 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A graph that can harm nobody, its inputs that name files, and what was wrong with what was left out."""
+
+    graph: Graph
+    named: Sequence[LoaderInput]
+    node_errors: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What was found of a prompt. `outputs` are those that are run, empty: all (nobody knows which they are)."""
 
@@ -70,9 +86,9 @@ async def submit(intake: Intake, caller: Caller, order: NativeOrder) -> Submitte
     Raises PromptRefused and InvalidWorkflow (their `details` are ComfyUI's answer: `error` and `node_errors`),
     QueueFull, DuplicatePrompt; nothing was written then.
     """
-    graph, named = await intake.thought(order.size, lambda: _read(intake.fleet, order))
-    files = await _files(intake, caller, graph, named)
-    found = await intake.thought(order.size, lambda: judge(intake.fleet, order, files))
+    read = await intake.thought(order.size, lambda: read_prompt(intake.fleet, order))
+    files = await _files(intake, caller, read)
+    found = await intake.thought(order.size, lambda: judge(intake.fleet, order, read, files))
     prompt = Prompt(order.client_id, order.extra_data, found.outputs, files.shown)
     new = await intake.drawn_up(caller, _order(order, prompt), found.judged)
     try:
@@ -82,29 +98,38 @@ async def submit(intake: Intake, caller: Caller, order: NativeOrder) -> Submitte
     return Submitted(job, str(order.prompt_id or job.id), _number(order, job), clipped(found.node_errors))
 
 
-def read_graph(fleet: FleetView, order: NativeOrder) -> Graph:
-    """The graph, and nothing beside it that could not be stored. Raises PromptRefused."""
+def read_prompt(fleet: FleetView, order: NativeOrder) -> Read:
+    """The graph, and nothing beside it that could not be stored. Raises PromptRefused, InvalidWorkflow."""
     try:
         check_bounds([order.client_id, order.secrets, order.number], DEFAULT_LIMITS)
-        return parse(order.graph)
+        graph, node_errors = parse(order.graph), dict[str, Any]()
     except (InvalidWorkflow, WorkflowFormatUi) as refusal:
+        graph, node_errors = _good_part(fleet, order, refusal)
+    return Read(graph, names_in(graph, [inventory.classes for inventory in fleet.inventories()]), node_errors)
+
+
+def _good_part(
+    fleet: FleetView, order: NativeOrder, refusal: InvalidWorkflow | WorkflowFormatUi
+) -> tuple[Graph, dict[str, Any]]:
+    """What a server would run of a graph in which it finds faults too, if that alone can harm nobody."""
+    verdict = verdict_beside(fleet, order.graph, refusal, order.targets)
+    if verdict is None or verdict.error is not None or not verdict.node_errors:
+        raise in_native_words(fleet, order.graph, refusal) from refusal
+    try:
+        return parse(upstream(cast("Graph", order.graph), verdict.outputs)), told_errors(verdict)
+    except InvalidWorkflow:
         raise in_native_words(fleet, order.graph, refusal) from refusal
 
 
-def _read(fleet: FleetView, order: NativeOrder) -> tuple[Graph, Sequence[LoaderInput]]:
-    graph = read_graph(fleet, order)
-    return graph, names_in(graph, [inventory.classes for inventory in fleet.inventories()])
-
-
-async def _files(intake: Intake, caller: Caller, graph: Graph, named: Sequence[LoaderInput]) -> Files:
+async def _files(intake: Intake, caller: Caller, read: Read) -> Files:
     """The graph with the account's own files in it. The database is asked only where a file is named."""
-    if not named:
-        return Files(graph)
+    if not read.named:
+        return Files(read.graph)
     async with intake.database.autocommit() as tx:
-        return await find_files(tx, caller.account_id, graph, named)
+        return await find_files(tx, caller.account_id, read.graph, read.named)
 
 
-def judge(fleet: FleetView, order: NativeOrder, files: Files) -> Found:
+def judge(fleet: FleetView, order: NativeOrder, read: Read, files: Files) -> Found:
     """What will be run of it. Raises PromptRefused, InvalidWorkflow."""
     graph, known = files.graph, tuple(fleet.inventories())
     if foreign := [one for one in files.unknown if is_foreign(one.value)]:
@@ -115,10 +140,11 @@ def judge(fleet: FleetView, order: NativeOrder, files: Files) -> Found:
         outputs = tuple(dict.fromkeys(target for target in order.targets or () if target in graph))
         if order.targets is not None and not outputs:
             raise refused(errors.no_outputs())
-        return Found(_judged(graph, known, outputs), outputs, {})
+        return Found(_judged(graph, known, outputs), outputs, read.node_errors)
     if verdict.error is not None:
         raise refused(verdict.error, told_errors(verdict))
-    return Found(_judged(graph, known, verdict.outputs), verdict.outputs, told_errors(verdict))
+    node_errors = {**read.node_errors, **told_errors(verdict)}
+    return Found(_judged(graph, known, verdict.outputs), verdict.outputs, node_errors)
 
 
 def _judged(graph: Graph, known: Sequence[Inventory], outputs: tuple[str, ...]) -> Judged:

@@ -38,7 +38,7 @@ def upstream(graph: Graph, outputs: Collection[str]) -> Graph:
     wanted = [node_id for node_id in outputs if node_id in graph]
     found = set(wanted)
     while wanted:
-        fresh = feeds[wanted.pop()] - found
+        fresh = (feeds[wanted.pop()] & graph.keys()) - found
         found |= fresh
         wanted += fresh
     return graph if len(found) == len(graph) else {key: node for key, node in graph.items() if key in found}

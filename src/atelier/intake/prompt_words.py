@@ -1,13 +1,14 @@
 """What a prompt is refused with: always `error` and `node_errors`, in the words of ComfyUI's servers of 2026."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from atelier.assets.service import MissingAssets
 from atelier.comfy import validation_errors as errors
 from atelier.comfy.catalog import InputSpec, as_object
 from atelier.comfy.graph import AssetReference, Graph, InvalidWorkflow, LoaderInput, WorkflowFormatUi, assets_in
+from atelier.comfy.validation import Verdict
 from atelier.fleet.view import FleetView, told_errors
 from atelier.kit.errors import Kind, Refusal
 
@@ -49,6 +50,15 @@ def clipped(value: Any, depth: int = 12) -> Any:
     return value
 
 
+def verdict_beside(
+    fleet: FleetView, document: object, refusal: Refusal, targets: Sequence[str] | None = None
+) -> Verdict | None:
+    """A server's own verdict on a graph that was refused here for what a server sees as well."""
+    error = (refusal.details or {})["error"]
+    graph = as_object(document)
+    return fleet.verdict(graph, targets) if graph is not None and error["type"] in _JUDGED else None
+
+
 def in_native_words(
     fleet: FleetView, document: object, refusal: InvalidWorkflow | WorkflowFormatUi
 ) -> PromptRefused:
@@ -56,18 +66,21 @@ def in_native_words(
     details = refusal.details or {}
     error = cast("Mapping[str, Any]", details["error"])
     graph = as_object(document) or {}
-    if error["type"] in _JUDGED:
-        verdict = fleet.verdict(graph)
-        if verdict is not None and verdict.error is not None:
-            return refused(verdict.error, told_errors(verdict))
+    if (verdict := verdict_beside(fleet, document, refusal)) is not None and verdict.error is not None:
+        return refused(verdict.error, told_errors(verdict))
     if isinstance(refusal, WorkflowFormatUi):
         error = errors.missing_node_type("nodes", None, "nodes") | {"message": refusal.message}
-    elif error["type"] == "missing_node_type":
-        node_id = str(error["extra_info"]["node_id"])
-        node = as_object(graph.get(node_id)) or {}
-        title = (as_object(node.get("_meta")) or {}).get("title", node_id)
-        error = errors.missing_node_type(node_id, None, title)
+    elif (node_id := error["extra_info"].get("node_id")) in graph:
+        error = _of_node(str(node_id), as_object(graph[node_id]) or {}) or error
     return refused(error, details["node_errors"])
+
+
+def _of_node(node_id: str, node: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What is wrong with a node that names no class, or is no node at all."""
+    if isinstance(node.get("class_type"), str) and node["class_type"]:
+        return None
+    title = (as_object(node.get("_meta")) or {}).get("title", node_id)
+    return errors.missing_node_type(node_id, None, title)
 
 
 def unknown_files(named: Iterable[LoaderInput]) -> PromptRefused:
