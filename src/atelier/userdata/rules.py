@@ -10,6 +10,7 @@ from atelier.userdata.model import BadPath, PathLeadsOut, UserFile
 
 PART_BYTES = 255
 PATH_BYTES = 1024
+KEY_BYTES = 512
 MOST_DECODED = 3
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -30,7 +31,8 @@ def parse_folder(text: str) -> str:
     What leads out only after it was decoded again, or after look-alikes were taken for dots and slashes, is
     refused as well: others read these names.
     """
-    _check_storable(text)
+    if not _is_storable(text, PATH_BYTES):
+        raise BadPath(f"A path is text of at most {PATH_BYTES} bytes.")
     decoded = text
     for _ in range(MOST_DECODED):
         for spelled in (decoded, unicodedata.normalize("NFKC", decoded)):
@@ -78,14 +80,17 @@ def _plain(text: str) -> str | None:
     return "" if plain == "." else plain
 
 
-def _check_storable(text: str) -> None:
+def is_key(text: str) -> bool:
+    """Whether a setting can be called so."""
+    return _is_storable(text, KEY_BYTES)
+
+
+def _is_storable(text: str, most_bytes: int) -> bool:
     """UTF-8 without NUL, as PostgreSQL keeps it."""
     try:
-        fits = len(text.encode()) <= PATH_BYTES and "\0" not in text
+        return len(text.encode()) <= most_bytes and "\0" not in text
     except UnicodeEncodeError:
-        fits = False
-    if not fits:
-        raise BadPath(f"A path is text of at most {PATH_BYTES} bytes.")
+        return False
 
 
 def _check_part(part: str) -> None:

@@ -16,7 +16,6 @@ from atelier.userdata.model import BadPath, FileExists, NoSuchFile, TooMuchKept,
 
 SETTING_BYTES = 1_000_000
 MOST_SETTINGS = 2_000
-KEY_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,13 @@ async def settings(tx: Tx, account_id: AccountId) -> dict[str, Any]:
 
 async def setting(tx: Tx, account_id: AccountId, key: str) -> Any:
     """Its value; None for one that is not kept."""
-    return await store.setting(tx, account_id, key)
+    return await store.setting(tx, account_id, key) if rules.is_key(key) else None
 
 
 async def change_settings(tx: Tx, account_id: AccountId, values: Mapping[str, object]) -> None:
-    """Merge these in. Raises TooMuchKept, and nothing has changed then."""
-    if any(len(key.encode()) > KEY_BYTES for key in values):
-        raise TooMuchKept(f"The name of a setting has at most {KEY_BYTES} bytes.")
+    """Merge these in. Raises BadPath and TooMuchKept, and nothing has changed then."""
+    if not all(map(rules.is_key, values)):
+        raise BadPath(f"The name of a setting is text of at most {rules.KEY_BYTES} bytes.")
     if any(len(json.dumps(value)) > SETTING_BYTES for value in values.values()):
         raise TooMuchKept(f"A setting has at most {SETTING_BYTES} bytes: keep it as a file.")
     await store.lock(tx, account_id)
