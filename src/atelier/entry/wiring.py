@@ -114,7 +114,7 @@ def _listeners(
     bound = bound_listener(settings)
     if bound is not None:
         stack.callback(bound.close)
-        announce(f"whoever is on this machine asks at {url_of(bound)} without a key of his own")
+        announce(f"whoever is on this machine asks at {url_of(bound)} without a key")
     return listener, bound
 
 
