@@ -215,8 +215,8 @@ _NEWER = {"invalid_prompt": "missing_node_type"}
 """What servers of 2026 call it; they also name the nodes of a cycle."""
 
 
-_LEFT_OUT = (b'{"prompt": []}', b"nope.png", b'"9": {', b"NaN")
-"""A list of no nodes, a file that an operator may have put on the servers, a link to no node: see the docs."""
+_LEFT_OUT = (b'{"prompt": []}', b"nope.png", b"NaN")
+"""A list of no nodes, a file that an operator may have put on the servers, no JSON: see docs/native-api.md."""
 
 
 def _recorded() -> list[tuple[int, bytes, int, Any]]:
