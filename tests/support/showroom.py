@@ -23,6 +23,7 @@ from atelier.fleet.model import Health
 from atelier.fleet.pages import Pages
 from atelier.fleet.store import catalogs, roster
 from atelier.kit.ids import ServerId
+from atelier.webui import pages as browser_pages
 from support.serving import Tenant, served
 
 NOWHERE = "http://127.0.0.1:1"
@@ -88,6 +89,6 @@ async def showroom(services: Services, **changes: Any) -> AsyncGenerator[Showroo
     """Served on a free port; `changes` are of the services."""
     reach = Reach(services.intake.fleet)
     changed = dataclasses.replace(services, reach=reach, **changes)
-    async with reach.opened(), served(create_app(changed)) as url:
+    async with reach.opened(), served(create_app(changed, browser_pages.ROUTES)) as url:
         yield Showroom(changed, url)
         changed.closing.set()

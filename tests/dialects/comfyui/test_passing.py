@@ -73,6 +73,15 @@ async def test_any_method_reaches_a_server_that_has_the_pack(room: Showroom, cli
     assert {one.json()["path"] for one in told} == {"/api/spark/echo?x=1&y=a%20b"}
 
 
+async def test_scripts_in_the_editor_reach_it_below_the_editors_address(
+    room: Showroom, client: httpx.AsyncClient
+) -> None:
+    async with rich_server(room, "a"):
+        answer = await client.get("/comfy/api/spark/echo")
+
+    assert answer.json()["path"] == "/api/spark/echo"
+
+
 async def test_bodies_arrive_whole_both_ways(room: Showroom, client: httpx.AsyncClient) -> None:
     body = bytes(range(256)) * 9000
 
@@ -122,6 +131,14 @@ async def test_nothing_that_says_who_asks_goes_along_or_comes_back(
     assert not headers.keys() & {"authorization", "cookie", "x-api-key", "origin", "x-forwarded-for", "referer"}
     assert answer.json()["path"] == "/spark/echo?a=1"
     assert "set-cookie" not in answer.headers
+
+
+async def test_a_key_in_the_path_stays_here(room: Showroom, tenant: Tenant) -> None:
+    async with rich_server(room, "a"), httpx.AsyncClient(base_url=room.url) as nobody:
+        answer = await nobody.get(f"/k/{tenant.key}/api/spark/echo?x=1")
+
+    assert answer.json()["path"] == "/api/spark/echo?x=1"
+    assert tenant.key not in answer.text
 
 
 async def test_a_server_is_asked_with_its_own_headers(room: Showroom, client: httpx.AsyncClient) -> None:
