@@ -90,6 +90,7 @@ _BAD = (
     ("limit=-1", "limit must be a positive integer"),
     ("limit=x", "limit must be an integer"),
     ("offset=x", "offset must be an integer"),
+    ("workflow_id=%00", "workflow_id must not contain the character U+0000"),
 )
 
 

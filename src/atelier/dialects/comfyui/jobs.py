@@ -129,7 +129,7 @@ def _asked(query: QueryParams) -> _Asked:
         ascending=order == "asc",
         limit=limit,
         offset=max(_integer("offset", query.get("offset")) or 0, 0),
-        workflow_id=query.get("workflow_id") or None,
+        workflow_id=_workflow(query.get("workflow_id")),
     )
 
 
@@ -142,6 +142,12 @@ def _statuses(text: str | None) -> frozenset[str] | None:
     if unknown:
         raise InvalidQuery(f"Invalid status value(s): {', '.join(unknown)}. Valid values: {', '.join(STATUSES)}")
     return frozenset(wanted)
+
+
+def _workflow(text: str | None) -> str | None:
+    if text and "\0" in text:
+        raise InvalidQuery("workflow_id must not contain the character U+0000")
+    return text or None
 
 
 def _integer(name: str, text: str | None) -> int | None:
