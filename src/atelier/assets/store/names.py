@@ -45,8 +45,8 @@ SELECT name, position FROM (
 ) AS files ORDER BY created_at DESC, position DESC NULLS LAST LIMIT %(most)s
 """
 
-# Without the account of the name, which is its asset's, and with an expression: no plan, also none that was made while
-# the tables were small, can walk all names of a folder.
+# Without the account of the name, which is its asset's, and with an expression: no plan, also none that was made
+# while the tables were small, can walk all names of a folder.
 _SAME_CONTENT = """
 SELECT n.name FROM assets a JOIN named_files n ON n.asset_id = a.id
 WHERE a.account_id = %s AND a.hash = %s AND n.folder = %s AND n.subfolder || '' = %s
