@@ -1,5 +1,6 @@
 """A route that only packs have is passed on where the operator allows it: to one server, without who asks."""
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncGenerator
@@ -15,7 +16,7 @@ from atelier.dialects.comfyui.passing import OF_COMFYUI, may_pass, root_of
 from atelier.dialects.services import Services
 from atelier.fleet.model import Health
 from atelier.simulator.config import SimulatorConfig
-from support.comfy_standin import StandIn, standing_in
+from support.comfy_standin import StandIn, raw_server, standing_in
 from support.fleet import simulator
 from support.serving import Tenant
 from support.showroom import Showroom, showroom
@@ -228,6 +229,23 @@ async def test_a_redirect_or_a_server_that_is_away_is_told_as_that(
         assert answer.status_code == 503
         assert "retry-after" in answer.headers
     assert "location" not in redirected.headers
+
+
+async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(
+    room: Showroom, client: httpx.AsyncClient
+) -> None:
+    async def breaks_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await writer.drain()
+
+    async with raw_server(breaks_off) as url:
+        await room.catalogue("a", {})
+        async with room.services.database.transaction() as tx:
+            await tx.execute("UPDATE servers SET url = %s", (url,))
+        await room.services.intake.fleet.refresh()
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/mine/x")
 
 
 async def test_answers_of_servers_are_no_pages_of_ours(room: Showroom, client: httpx.AsyncClient) -> None:
