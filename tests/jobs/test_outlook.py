@@ -57,6 +57,17 @@ async def test_the_place_in_the_queue_is_by_fair_share_and_not_by_age(yard: Yard
     assert [await place(yard, outlook, job) for job in (*greedy, modest)] == [0, 2, 3, 1]
 
 
+async def test_inside_an_account_the_lowest_number_is_next_and_others_keep_their_places(yard: Yard) -> None:
+    other = AccountId(new_uuid())
+    old, theirs = await yard.submit(), await yard.submit(account_id=other)
+    front, last = await yard.submit(front=True), await yard.submit(number=1e9)
+    behind = await yard.submit(account_id=other)
+
+    outlook = Outlook()
+
+    assert [await place(yard, outlook, job) for job in (front, theirs, old, behind, last)] == [0, 1, 2, 3, 4]
+
+
 async def test_whoever_was_given_much_already_is_behind_who_was_given_little(site: Site, yard: Yard) -> None:
     await site.server("gpu-1")
     other = AccountId(new_uuid())

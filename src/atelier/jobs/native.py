@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 MOST_LISTED = 1000
+MOST_SKIPPED = 1_000_000
+"""No account has a longer list."""
 
 STATES = {
     "pending": frozenset({JobState.PREPARING, JobState.QUEUED, JobState.CLAIMED}),
@@ -98,7 +100,7 @@ async def listing(  # noqa: PLR0913 - each is one parameter of the route
     states = frozenset[JobState]().union(*(STATES[status] for status in (statuses or STATES)))
     wanted = Wanted(states, workflow_id, by_duration, ascending)
     page = MOST_LISTED if limit is None else min(limit, MOST_LISTED)
-    return await store.listing(tx, account_id, wanted, offset=max(offset, 0), limit=page)
+    return await store.listing(tx, account_id, wanted, offset=min(max(offset, 0), MOST_SKIPPED), limit=page)
 
 
 async def live(tx: Tx, account_id: AccountId) -> list[Live]:

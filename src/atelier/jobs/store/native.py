@@ -49,6 +49,16 @@ class Live:
     began: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a listing shows: jobs in one of these stored states, of this workflow (None: any), in which order."""
+
+    states: Collection[JobState]
+    workflow_id: str | None
+    by_duration: bool
+    ascending: bool
+
+
 async def remaining(tx: Tx, account_id: AccountId) -> int:
     row = await (await tx.execute(statements.REMAINING, {"account": account_id})).fetchone()
     return int(row[0]) if row else 0
@@ -83,7 +93,7 @@ async def entry(tx: Tx, account_id: AccountId, prompt_id: str, *, graph: bool) -
 
 
 async def listing(
-    tx: Tx, account_id: AccountId, wanted: "Wanted", *, offset: int, limit: int
+    tx: Tx, account_id: AccountId, wanted: Wanted, *, offset: int, limit: int
 ) -> tuple[list[Entry], int]:
     """One page, and how many there are in all."""
     values = {
@@ -98,16 +108,6 @@ async def listing(
     }
     rows = await _rows(tx, statements.LISTINGS[wanted.by_duration, wanted.ascending], values)
     return _all(rows), int(rows[0][0]) if rows else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a listing shows: jobs in one of these stored states, of this workflow (None: any), in which order."""
-
-    states: Collection[JobState]
-    workflow_id: str | None
-    by_duration: bool
-    ascending: bool
 
 
 async def ended(tx: Tx, account_id: AccountId, job_ids: Collection[JobId]) -> list[Entry]:
@@ -140,9 +140,12 @@ async def interrupt(tx: Tx, account_id: AccountId, prompt_id: str | None) -> lis
 
 
 async def drop(tx: Tx, account_id: AccountId, prompt_ids: Sequence[str] | None) -> list[JobId]:
-    return await _stopped(
-        tx, statements.DROP if prompt_ids is None else statements.DROP_SOME, account_id, prompt_ids or ()
-    )
+    if prompt_ids is not None:
+        return await _stopped(tx, statements.DROP_SOME, account_id, prompt_ids)
+    dropped: list[JobId] = []
+    while some := await _stopped(tx, statements.DROP, account_id, ()):
+        dropped += some
+    return dropped
 
 
 async def _stopped(
