@@ -22,7 +22,7 @@ from atelier.jobs import native
 from atelier.kit.http import bodies
 from atelier.kit.http.answers import json_response
 from atelier.kit.http.bodies import MalformedBody, is_object, parse_json
-from atelier.kit.ids import JobId, parse_uuid
+from atelier.kit.ids import parse_uuid
 
 STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
 MOST_IDS = 1_000
@@ -102,10 +102,10 @@ async def assets(_: Request, __: Call) -> Response:
 
 
 async def _cancel(call: Call, prompt_ids: list[str]) -> Response:
+    """One statement, one transaction: who locks several jobs at once would have to do it in everybody's order."""
     account = call.caller.account_id
-    stopped: list[JobId] = []
-    async with call.services.database.transaction() as tx:
-        stopped += await native.drop(tx, account, prompt_ids)
+    async with call.services.database.autocommit() as tx:
+        stopped = await native.drop(tx, account, prompt_ids)
         for prompt_id in dict.fromkeys(prompt_ids):
             stopped += await native.interrupt(tx, account, prompt_id)
     wake(call, [account], stopped)

@@ -1,0 +1,95 @@
+"""Nothing that a client sends makes the native API fail: it is answered, or refused in words."""
+
+import json
+from typing import Any
+
+import httpx
+
+from support.graphs import picture
+from support.prompts import prompt, queue
+
+MANY = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(20_000)]
+
+QUERIES = (
+    "/history/%00",
+    "/history/%ff",
+    "/history/a%2Fb",
+    f"/history/{'x' * 5_000}",
+    f"/history?max_items={'9' * 30}",
+    f"/history?max_items={'9' * 5_000}",
+    f"/history?offset=-{'9' * 30}",
+    f"/api/jobs?limit={'9' * 30}&offset={'9' * 30}",
+    "/api/jobs?offset=1e5",
+    "/api/jobs?workflow_id=%00",
+    "/api/jobs?workflow_id=%ff",
+    f"/api/jobs?workflow_id={'x' * 5_000}",
+    "/api/jobs?status=%00",
+    "/api/jobs?status=,",
+    "/api/jobs/%00",
+    "/api/jobs/cancel",
+)
+
+COMMANDS: tuple[tuple[str, Any], ...] = (
+    ("/queue", {"delete": MANY}),
+    ("/queue", {"delete": None}),
+    ("/queue", {"delete": [[], {}, None, "\x00", "x" * 10_000]}),
+    ("/history", {"delete": MANY}),
+    ("/history", {"delete": {"a": 1}}),
+    ("/history", {"clear": False, "delete": "x"}),
+    ("/interrupt", {"prompt_id": {"a": 1}}),
+    ("/interrupt", {"prompt_id": ["\x00"]}),
+    ("/free", []),
+    ("/free", {"unload_models": {"a": 1}}),
+    ("/api/jobs/%ff/cancel", None),
+    ("/api/jobs/%00/cancel", {}),
+    ("/api/jobs/cancel", 5),
+    ("/api/jobs/cancel", {"job_ids": [None, [], {}]}),
+    ("/api/jobs/cancel", {"job_ids": MANY}),
+)
+
+PROMPTS: tuple[dict[str, Any], ...] = (
+    {"extra_data": {"\x00": 1}},
+    {"extra_data": {"a": "\ud800"}},
+    {"extra_data": {"extra_pnginfo": [1]}},
+    {"extra_data": {"extra_pnginfo": {"workflow": {"id": ["x"]}}, "a": 1e300, "b": -0.0}},
+    {"client_id": "\ud7ff\u2028"},
+    {"number": 1e308},
+    {"number": 5e-324},
+    {"number": 2**63},
+    {"number": -0.0},
+    {"prompt_id": "00000000-0000-0000-0000-000000000000"},
+    {"front": [0]},
+    {"partial_execution_targets": ["x"] * 20_000},
+)
+
+
+async def test_no_query_is_too_odd(client: httpx.AsyncClient) -> None:
+    await prompt(client)
+
+    answers = {query: (await client.get(query)).status_code for query in QUERIES}
+
+    assert {query: status for query, status in answers.items() if status >= 500} == {}
+
+
+async def test_no_command_is_too_odd(client: httpx.AsyncClient) -> None:
+    kept = await prompt(client)
+
+    answers = [(path, (await client.post(path, json=body)).status_code) for path, body in COMMANDS]
+
+    assert [answer for answer in answers if answer[1] >= 500] == []
+    assert await queue(client) == ([], [kept["prompt_id"]])
+
+
+async def test_no_prompt_is_too_odd(client: httpx.AsyncClient) -> None:
+    deep = b'{"prompt":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    answers = [(await client.post("/prompt", content=deep)).status_code]
+
+    for body in PROMPTS:
+        answers.append(
+            (await client.post("/prompt", content=json.dumps({"prompt": picture(), **body}))).status_code
+        )
+        for path in ("/queue", "/api/jobs", "/history"):
+            assert (await client.get(path)).status_code == 200
+        await client.post("/queue", json={"clear": True})
+
+    assert set(answers) <= {200, 400}
