@@ -11,6 +11,7 @@ PUBLIC_ROUTES = frozenset(
         "/login/icon.svg",
         "/logout",  # a session that is none is signed out already
         "/comfy",  # a redirect to its own address with a slash
+        "/assets/images/{path:path}",  # icons of the editor, where it is installed
         "/ws",  # 400 to what is no socket; a socket needs a key
         "/api/ws",
     }
