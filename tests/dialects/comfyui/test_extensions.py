@@ -1,10 +1,13 @@
 """What packs bring into the editor is told for the whole fleet and fetched from a server that has the pack."""
 
+import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 
+from atelier.dialects.comfyui.copies import FRESH_SECONDS
 from atelier.dialects.comfyui.extensions import is_plain
 from atelier.dialects.services import Services
 from atelier.dispatch.leafing import LARGEST_FILE
@@ -154,6 +157,63 @@ async def test_a_file_outlives_the_server_that_it_came_from(room: Showroom, clie
 
     assert after.content == before.content
     assert never.status_code == 404
+
+
+async def test_many_who_ask_at_once_cost_a_server_one_request(
+    room: Showroom, client: httpx.AsyncClient, standin: StandIn
+) -> None:
+    standin.says("/extensions", ["/extensions/a/a.js"])
+    standin.replies("/extensions/a/a.js", "let a;")
+    await room.server(standin.url, "a")
+    standin.seen.clear()
+
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(client.get("/extensions/a/a.js")) for _ in range(10)]
+
+    assert {task.result().text for task in asked} == {"let a;"}
+    assert len(standin.seen) == 1
+
+
+async def test_a_server_that_fails_does_not_take_a_file_away(
+    room: Showroom, client: httpx.AsyncClient, standin: StandIn
+) -> None:
+    standin.says("/extensions", ["/extensions/a/a.js"])
+    standin.replies("/extensions/a/a.js", "let a;")
+    await room.server(standin.url, "a")
+    await client.get("/extensions/a/a.js")
+    standin.says("/extensions/a/a.js", {}, 500)
+    _make_stale(room)
+
+    answer = await client.get("/extensions/a/a.js")
+
+    assert answer.text == "let a;"
+    assert len([one for one in standin.seen if one[1] == "/extensions/a/a.js"]) == 2
+
+
+async def test_a_file_that_changed_on_its_server_changes_here(
+    room: Showroom, client: httpx.AsyncClient, standin: StandIn
+) -> None:
+    standin.says("/extensions", ["/extensions/a/a.js"])
+    standin.replies("/extensions/a/a.js", "let a;", ETag='"1"')
+    await room.server(standin.url, "a")
+    await client.get("/extensions/a/a.js")
+    standin.replies("/extensions/a/a.js", "", 304)
+    _make_stale(room)
+    same = await client.get("/extensions/a/a.js")
+    standin.replies("/extensions/a/a.js", "let b;")
+    _make_stale(room)
+
+    changed = await client.get("/extensions/a/a.js")
+
+    assert (same.text, changed.text) == ("let a;", "let b;")
+    assert standin.seen[-1][2]["If-None-Match"] == '"1"'
+
+
+def _make_stale(room: Showroom) -> None:
+    """As if a minute had passed."""
+    copies = room.services.shelf.copies
+    for key, copy in copies._kept.items():
+        copies._kept[key] = dataclasses.replace(copy, at=copy.at - FRESH_SECONDS)
 
 
 async def test_of_servers_that_this_process_cannot_reach_comes_what_their_dispatcher_brought(

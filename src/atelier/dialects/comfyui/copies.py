@@ -1,8 +1,10 @@
 """Files of servers are kept while there is room, seen anew after a while, and outlive a server that is down."""
 
+import asyncio
+import contextlib
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from atelier.dialects.comfyui.reach import Fetched, Reach
@@ -17,6 +19,11 @@ TRIED = 3
 """Servers that one request may wait for."""
 
 NOT_THERE = 404
+FAULTY = 500
+"""A server that fails says nothing about what is there."""
+Key = tuple[str, str, str]
+"""Whose path it is, the path, the query."""
+
 _VALIDATORS = (("etag", "If-None-Match"), ("last-modified", "If-Modified-Since"))
 
 
@@ -36,7 +43,8 @@ class Copies:
 
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
-        self._kept: OrderedDict[tuple[str, str, str], Copy] = OrderedDict()
+        self._kept: OrderedDict[Key, Copy] = OrderedDict()
+        self._asking: dict[Key, tuple[asyncio.Lock, int]] = {}
         self._size = 0
 
     async def latest(
@@ -48,19 +56,41 @@ class Copies:
         whose path it is, where servers have different things there.
         """
         key = (of, path, query)
-        kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-            if clock.monotonic() - kept.at < FRESH_SECONDS:
+        if (kept := self._fresh(key)) is not None:
+            return kept
+        async with self._asked_once(key):
+            if (kept := self._fresh(key)) is not None:
                 return kept
-        for server in servers[:TRIED]:
-            same = kept if kept is not None and kept.server_id == server.id else None
-            fetched = await reach.fetch(server, path, query=query, headers=_unless_the_same(same))
-            if fetched is not None:
-                return self._keep(key, _copy(server, fetched, same))
+            kept = self._kept.get(key)
+            for server in servers[:TRIED]:
+                same = kept if kept is not None and kept.server_id == server.id else None
+                fetched = await reach.fetch(server, path, query=query, headers=_unless_the_same(same))
+                if fetched is not None and fetched.status < FAULTY:
+                    return self._keep(key, _copy(server, fetched, same))
+            return kept
+
+    def _fresh(self, key: Key) -> Copy | None:
+        kept = self._kept.get(key)
+        if kept is None or clock.monotonic() - kept.at >= FRESH_SECONDS:
+            return None
+        self._kept.move_to_end(key)
         return kept
 
-    def _keep(self, key: tuple[str, str, str], copy: Copy) -> Copy:
+    @contextlib.asynccontextmanager
+    async def _asked_once(self, key: Key) -> AsyncGenerator[None]:
+        """An editor asks for the pictures of all models at once, and others open theirs at the same time."""
+        lock, waiting = self._asking.get(key, (asyncio.Lock(), 0))
+        self._asking[key] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            _, waiting = self._asking[key]
+            self._asking[key] = (lock, waiting - 1)
+            if waiting == 1:
+                del self._asking[key]
+
+    def _keep(self, key: Key, copy: Copy) -> Copy:
         former = self._kept.pop(key, None)
         self._size += len(copy.body) - (len(former.body) if former else 0)
         self._kept[key] = copy

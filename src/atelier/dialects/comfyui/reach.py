@@ -84,11 +84,18 @@ class Reach:
         self, server: Server, path: str, *, query: str = "", headers: Mapping[str, str] | None = None
     ) -> Fetched | None:
         """GET `path` (not encoded); None where it does not answer, or with more than 32 MB."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * WHOLE_SECONDS), self._places:
+                return await self._fetch(server, quote(path), query, headers)
+        return None
+
+    async def _fetch(
+        self, server: Server, path: str, query: str, headers: Mapping[str, str] | None
+    ) -> Fetched | None:
         try:
             async with (
                 asyncio.timeout(WHOLE_SECONDS),
-                self._places,
-                self.stream(server, "GET", quote(path), query=query, headers=headers) as response,
+                self.stream(server, "GET", path, query=query, headers=headers) as response,
             ):
                 body = await _small(response)
                 return None if body is None else Fetched(response.status, lowered(response.headers), body)
