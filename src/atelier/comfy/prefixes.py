@@ -1,9 +1,8 @@
 """Names of files in a graph: where outputs go, and which inputs name files of the server."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, cast
 
 from atelier.comfy.catalog import as_list
@@ -21,7 +20,6 @@ _LOADED = {
     "Load3D": ("model_file",),
     "LoadLatent": ("latent",),
 }
-NO_CATALOGUE: Mapping[str, Any] = MappingProxyType({})
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -35,28 +33,30 @@ class LoaderInput:
     value: str
 
 
-def loader_inputs(graph: Graph, object_info: Mapping[str, Any] = NO_CATALOGUE) -> list[LoaderInput]:
+def loader_inputs(graph: Graph, *catalogues: Mapping[str, Any]) -> list[LoaderInput]:
     """The inputs that name files and are given as text.
 
-    Those are the inputs of the known loaders, and all that a server's catalogue marks as uploads
-    (`image_upload`, `video_upload`, …).
+    Those are the inputs of the known loaders, and all that any of these catalogues (/object_info of a server)
+    marks as uploads (`image_upload`, `video_upload`, …).
     """
-    return list(_loader_inputs(graph, object_info))
+    return list(_loader_inputs(graph, catalogues))
 
 
-def _loader_inputs(graph: Graph, object_info: Mapping[str, Any]) -> Iterator[LoaderInput]:
+def _loader_inputs(graph: Graph, catalogues: Sequence[Mapping[str, Any]]) -> Iterator[LoaderInput]:
+    file_inputs = _file_inputs(graph, catalogues)
     for node_id, node in graph.items():
         class_type = node["class_type"]
-        for name in sorted(_file_inputs(class_type, object_info)):
+        for name in file_inputs[class_type]:
             for text in texts(node["inputs"].get(name)):
                 yield LoaderInput(node_id, class_type, name, text)
 
 
-def linked_loaders(graph: Graph, object_info: Mapping[str, Any] = NO_CATALOGUE) -> Iterator[LoaderInput]:
+def linked_loaders(graph: Graph, *catalogues: Mapping[str, Any]) -> Iterator[LoaderInput]:
     """The same inputs where a link feeds them; the value is the id of the node that will name the file."""
+    file_inputs = _file_inputs(graph, catalogues)
     for node_id, node in graph.items():
         class_type = node["class_type"]
-        for name in sorted(_file_inputs(class_type, object_info)):
+        for name in file_inputs[class_type]:
             value = unwrapped(node["inputs"].get(name))
             if is_link(value):
                 yield LoaderInput(node_id, class_type, name, cast("list[str]", value)[0])
@@ -71,8 +71,19 @@ def texts(value: object) -> Iterator[str]:
         yield from (one for one in several if isinstance(one, str))
 
 
-def _file_inputs(class_type: str, object_info: Mapping[str, Any]) -> set[str]:
-    return {*_LOADED.get(class_type, ()), *_uploads(object_info.get(class_type))}
+def _file_inputs(graph: Graph, catalogues: Sequence[Mapping[str, Any]]) -> Mapping[str, Sequence[str]]:
+    """By class: a graph may have thousands of nodes, and a fleet hundreds of catalogues."""
+    classes = {str(node["class_type"]) for node in graph.values()}
+    return {
+        class_type: sorted({*_LOADED.get(class_type, ()), *_uploads_of(class_type, catalogues)})
+        for class_type in classes
+    }
+
+
+def _uploads_of(class_type: str, catalogues: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for catalogue in catalogues:
+        if class_type in catalogue:
+            yield from _uploads(catalogue[class_type])
 
 
 def _uploads(info: object) -> Iterator[str]:

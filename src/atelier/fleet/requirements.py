@@ -6,6 +6,7 @@ It is learned from a run that had too little, and kept with the job (`jobs.vram_
 """
 
 import difflib
+import functools
 import heapq
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -80,6 +81,11 @@ def _pairs(text: str) -> set[str]:
 def _models(graph: Mapping[str, Any], inventories: Sequence[Inventory]) -> Iterator[tuple[ModelRef, str]]:
     """The model files that a graph names, each with its folder (empty where that is not known)."""
     files = {(one.node_id, one.name) for one in loader_inputs(dict(graph))}
+
+    @functools.cache
+    def offers(class_type: str, name: str) -> Sequence[Inventory] | None:
+        return _offers(class_type, name, inventories)
+
     for node_id, node in graph.items():
         class_type: str = node["class_type"]
         for name, value in node["inputs"].items():
@@ -88,7 +94,7 @@ def _models(graph: Mapping[str, Any], inventories: Sequence[Inventory]) -> Itera
                 continue
             folder = folder_of(class_type, name)
             if folder is None:
-                folder = _guessed(class_type, name, text, inventories)
+                folder = _guessed(class_type, name, text, offers(class_type, name))
             if folder is not None:
                 yield ModelRef(class_type, name, text), folder
 
@@ -106,18 +112,22 @@ def _text(value: object) -> str | None:
             return None
 
 
-def _guessed(class_type: str, name: str, text: str, inventories: Sequence[Inventory]) -> str | None:
+def _offers(class_type: str, name: str, inventories: Iterable[Inventory]) -> Sequence[Inventory] | None:
+    """The servers that offer choices for this input; None where nobody knows the class."""
+    knowing = [one for one in inventories if class_type in one.classes]
+    return [one for one in knowing if one.options(class_type, name) is not None] if knowing else None
+
+
+def _guessed(class_type: str, name: str, text: str, choosing: Sequence[Inventory] | None) -> str | None:
     """The folder that a choice of an unknown loader lies in; None when it is no model file.
 
     A text that somebody wrote is no choice. Where no server knows the class, its ending decides.
     """
     named = text.lower().endswith(MODEL_SUFFIXES) and name != PREFIX_INPUT
-    knowing = [one for one in inventories if class_type in one.classes]
-    choosing = [one for one in knowing if one.options(class_type, name) is not None]
     if choosing:
         folders = (one.folders.get(text) for one in choosing if text in (one.options(class_type, name) or ()))
         return next((folder for folder in folders if folder is not None), "" if named else None)
-    return "" if named and not knowing else None
+    return "" if named and choosing is None else None
 
 
 def _has(inventory: Inventory, ref: ModelRef) -> bool:

@@ -9,7 +9,6 @@ from atelier.comfy.assets import ASSET_TYPE
 from atelier.comfy.catalog import as_object
 from atelier.comfy.graph import Graph, LoaderInput, loader_inputs
 from atelier.comfy.links import WRAPPED
-from atelier.comfy.prefixes import NO_CATALOGUE
 from atelier.comfy.refusals import too_big
 from atelier.kit.database import Tx
 from atelier.kit.ids import AccountId, AssetId
@@ -32,9 +31,7 @@ class Files:
 
 def names_in(graph: Graph, catalogues: Iterable[Mapping[str, Any]]) -> list[LoaderInput]:
     """The inputs that name files, for any server. Raises InvalidWorkflow for hundreds of them."""
-    found: dict[LoaderInput, None] = {}
-    for catalogue in (NO_CATALOGUE, *catalogues):
-        found |= dict.fromkeys(loader_inputs(graph, catalogue))
+    found = dict.fromkeys(loader_inputs(graph, *catalogues))
     if len({one.value for one in found}) > MOST_FILES:
         raise too_big(f"it names more than {MOST_FILES} files")
     return list(found)

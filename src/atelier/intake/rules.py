@@ -3,13 +3,14 @@
 What Atelier placed or produced on a server lies there for all accounts; a name, even a hash, is not a permission.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from atelier.comfy.catalog import parse_node
 from atelier.comfy.graph import Graph, LoaderInput, loader_inputs
-from atelier.comfy.prefixes import NO_CATALOGUE, PREFIX_INPUT, linked_loaders, stays_inside, texts
+from atelier.comfy.prefixes import PREFIX_INPUT, linked_loaders, stays_inside, texts
 from atelier.comfy.refusals import broken_input, top_error
 from atelier.fleet.loaders import MODEL_SUFFIXES
 
@@ -22,12 +23,11 @@ _ANNOTATED = re.compile(r"\[(output|temp)\]\s*$", re.IGNORECASE)
 def check_files(graph: Graph, catalogues: Iterable[Mapping[str, Any]]) -> None:
     """Raise InvalidWorkflow for an input that names another account's file, or could."""
     known = tuple(catalogues)
-    for catalogue in (NO_CATALOGUE, *known):
-        for named in loader_inputs(graph, catalogue):
-            if is_foreign(named.value) or not stays_inside(named.value):
-                raise _refusal(named, f"{named.value[:200]!r} may belong to another account")
-        for named in linked_loaders(graph, catalogue):
-            raise _refusal(named, f"which file it is would be known only when node {named.value[:200]!r} has run")
+    for named in loader_inputs(graph, *known):
+        if is_foreign(named.value) or not stays_inside(named.value):
+            raise _refusal(named, f"{named.value[:200]!r} may belong to another account")
+    for named in linked_loaders(graph, *known):
+        raise _refusal(named, f"which file it is would be known only when node {named.value[:200]!r} has run")
     for named in _folders(graph, known):
         raise _refusal(named, f"{named.value[:200]!r} holds files of all accounts")
 
@@ -46,10 +46,15 @@ def _first_folder(value: str) -> tuple[str, bool]:
 
 def _folders(graph: Graph, catalogues: Sequence[Mapping[str, Any]]) -> Iterator[LoaderInput]:
     """Choices that name the folder of placed files, or one below: nodes that load whole folders offer it."""
+
+    @functools.cache
+    def is_choice(class_type: str, name: str) -> bool:
+        return _is_choice(class_type, name, catalogues)
+
     for node_id, node in graph.items():
         for name, value in node["inputs"].items():
             for text in texts(value):
-                if _is_placed(text) and name != PREFIX_INPUT and _is_choice(node["class_type"], name, catalogues):
+                if _is_placed(text) and name != PREFIX_INPUT and is_choice(node["class_type"], name):
                     yield LoaderInput(node_id, node["class_type"], name, text)
 
 
