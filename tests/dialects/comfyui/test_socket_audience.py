@@ -198,6 +198,17 @@ def test_what_never_came_is_told_at_the_end_as_history_has_it() -> None:
     assert mine.heard() == [message for message in WHOLE if message not in {"progress_state", "executing 2"}]
 
 
+def test_what_was_taken_from_the_cache_is_told_before_the_end_if_it_never_came() -> None:
+    audience, job = Audience(), Job1()
+    mine = ear(audience)
+    audience.expect(job.run)
+    audience.hear(job.says("execution_start"))
+
+    audience.end(job.ended())
+
+    assert mine.heard() == [message for message in WHOLE if message not in {"progress_state", "executing 2"}]
+
+
 def test_who_came_in_mid_run_is_told_which_node_runs_and_later_the_end_alone() -> None:
     audience, job = Audience(), Job1()
     audience.expect(dataclasses.replace(job.run, began=True, whole=False))

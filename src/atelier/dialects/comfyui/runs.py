@@ -14,7 +14,7 @@ from atelier.jobs.relay import Frame
 from atelier.kit import clock
 from atelier.kit.ids import JobId
 
-START = "execution_start"
+START, CACHED = "execution_start", "execution_cached"
 
 MAX_RUNS = 10_000
 MAX_EARLY = 64
@@ -26,7 +26,7 @@ MAX_ENDED = 10_000
 
 @dataclass(slots=True)
 class Run:
-    """`began`: its start is known to who listens. `whole`: it was followed from before it began.
+    """`began`: its start is known to who listens; `cached`: what was cached too. `whole`: followed from the beginning.
 
     `executing` is the last message that said which node runs: who comes back is told it again (wire contract 7.1).
     `shown` are the nodes whose output was told. `look` is a preview that the next message of progress goes before.
@@ -37,6 +37,7 @@ class Run:
     client_id: str | None
     began: bool = False
     whole: bool = True
+    cached: bool = False
     executing: str | None = None
     shown: set[str] = field(default_factory=set[str])
     look: Frame | None = None
@@ -58,6 +59,8 @@ class Run:
         *before, terminal = wire.messages(entry)
         if not self.began:
             yield from _with_start(entry, before)
+        elif self.whole and not self.cached:
+            yield from (message for message in before if message[0] == CACHED)
         if self.whole:
             yield from (message for node, message in _executed(entry) if node not in self.shown)
         yield terminal
@@ -67,7 +70,9 @@ class Run:
         return entry.job.state is JobState.CANCELED and entry.job.started_at is None and not self.began
 
     def _note(self, kind: str, text: str) -> None:
-        if kind == "executing":
+        if kind == CACHED:
+            self.cached = True
+        elif kind == "executing":
             self.executing = text
         elif kind == "executed" and (node := _data_of(text).get("node")) is not None:
             self.shown.add(str(node))
