@@ -26,7 +26,7 @@ MAX_ENDED = 10_000
 
 @dataclass(slots=True)
 class Run:
-    """`began`: its start is known to who listens; `cached`: what was cached too. `whole`: followed from the beginning.
+    """`began`: its start is known to who listens; `cached`: what was cached too. `whole`: followed from before.
 
     `executing` is the last message that said which node runs: who comes back is told it again (wire contract 7.1).
     `shown` are the nodes whose output was told. `look` is a preview that the next message of progress goes before.
