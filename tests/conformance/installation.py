@@ -43,22 +43,26 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installation(folder: Path, **settings: str) -> Generator[Installation]:
-    """Everything runs, on a database of its own, until the context ends; settings are written without ATELIER_."""
+def installation(folder: Path, comfyui: str | None = None, **settings: str) -> Generator[Installation]:
+    """Everything runs, on a database of its own, until the context ends; settings are written without ATELIER_.
+
+    It drives the server at `comfyui`, or two simulated ones of its own.
+    """
     state, key_file = folder / "state", folder / "key"
+    servers = ["--comfyui", comfyui] if comfyui else ["--simulate", "2"]
     with (folder / "up.log").open("wb") as log:
         process = subprocess.Popen(
-            [*ATELIER, "up", "--json", "--port", "0", "--simulate", "2", "--state", state, "--key-file", key_file],
+            [*ATELIER, "up", "--json", "--port", "0", *servers, "--state", state, "--key-file", key_file],
             env=environment(simulate_step=str(STEP_SECONDS), simulate_load="0.01", **settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
         )
     try:
-        ready = _ready(process, folder / "up.log")
+        ready = ready_line(process, folder / "up.log")
         yield Installation(str(ready["url"]), key_file.read_text().strip(), process.pid, state)
     finally:
-        _stop(process)
+        stop(process)
     said = (folder / "up.log").read_text()
     assert "Traceback" not in said, f"nothing of all this was a bug, but: {said[-6000:]}"
 
@@ -70,7 +74,7 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | {f"ATELIER_{name.upper()}": value for name, value in settings.items()}
 
 
-def _ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+def ready_line(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline() if readable else b""
@@ -79,7 +83,7 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
     return document
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.communicate(timeout=STOP_SECONDS)

@@ -132,6 +132,9 @@ class Wire:
     expected: list[Any] = field(default_factory=list)
     received: list[Any] = field(default_factory=list)
     skipped: frozenset[str] = frozenset()
+    unsure: frozenset[str] = frozenset({"progress", "status"})
+    """Types of which nobody knows how many come."""
+
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def listen(self) -> None:
@@ -151,7 +154,7 @@ class Wire:
         return Counter(one["type"] for one in messages if self._is_milestone(one))
 
     def _is_milestone(self, body: Any) -> bool:
-        if not isinstance(body, dict) or body["type"] in {"progress", "status"} or is_step(body):
+        if not isinstance(body, dict) or body["type"] in self.unsure or is_step(body):
             return False
         return body["data"].get("prompt_id") not in self.skipped
 
