@@ -16,6 +16,7 @@ from atelier.dialects.comfyui.commands import COMMAND_BYTES, parse_lenient
 from atelier.dialects.comfyui.routing import post
 from atelier.fleet import service as fleet
 from atelier.jobs import native
+from atelier.jobs.model import JobState
 from atelier.jobs.store import stats
 from atelier.kit.database import Tx
 from atelier.kit.http import bodies
@@ -24,15 +25,25 @@ from atelier.kit.ids import AccountId, JobId
 START_SECONDS = 0.2
 """A client can hear that its prompt runs so long before that is written down."""
 
+TRIES = 5
+"""To stop what may have begun; a prompt that a busy server only holds does not begin."""
+
 
 async def interrupt(request: Request, call: Call) -> Response:
     """Stop the named prompt if it runs, or all that run; what waits is not meant. Always 200."""
     body = parse_lenient(await bodies.read(request, COMMAND_BYTES))
     prompt_id = str(body.get("prompt_id") or "") or None
-    if not await _interrupt(request, call, prompt_id):
+    for _ in range(TRIES):
+        if await _interrupt(request, call, prompt_id) or not await may_have_begun(call):
+            break
         await asyncio.sleep(START_SECONDS)
-        await _interrupt(request, call, prompt_id)
     return Response()
+
+
+async def may_have_begun(call: Call) -> bool:
+    """Whether a server holds a prompt of the account, of which it is not written yet that it runs."""
+    async with call.services.database.autocommit() as tx:
+        return any(one.state is JobState.CLAIMED for one in await native.live(tx, call.caller.account_id))
 
 
 async def _interrupt(request: Request, call: Call, prompt_id: str | None) -> bool:

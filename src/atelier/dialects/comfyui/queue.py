@@ -8,10 +8,9 @@ from starlette.responses import Response
 from atelier.dialects.auth import Call
 from atelier.dialects.comfyui import wire
 from atelier.dialects.comfyui.commands import COMMAND_BYTES, ids_to_delete, parse_command
-from atelier.dialects.comfyui.control import START_SECONDS, accounts_meant, wake
+from atelier.dialects.comfyui.control import START_SECONDS, accounts_meant, may_have_begun, wake
 from atelier.dialects.comfyui.routing import get, post
 from atelier.jobs import native
-from atelier.jobs.model import JobState
 from atelier.kit.http import bodies
 from atelier.kit.http.answers import written_response
 
@@ -30,19 +29,13 @@ async def change(request: Request, call: Call) -> Response:
     named = None if body.get("clear") else ids_to_delete(body)
     if named == []:
         return Response()
-    if await _may_have_begun(call):
+    if await may_have_begun(call):
         await asyncio.sleep(START_SECONDS)
     async with call.services.database.transaction() as tx:
         meant = await accounts_meant(tx, request, call)
         dropped = [job_id for account in meant for job_id in await native.drop(tx, account, named)]
     wake(call, meant, dropped)
     return Response()
-
-
-async def _may_have_begun(call: Call) -> bool:
-    """Whether a server holds a prompt of the account, of which it is not written yet that it runs."""
-    async with call.services.database.autocommit() as tx:
-        return any(one.state is JobState.CLAIMED for one in await native.live(tx, call.caller.account_id))
 
 
 ROUTES = [get("/queue", show), post("/queue", change)]
