@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from atelier.comfy.bounds import LARGEST_INT, SMALLEST_INT
 from atelier.comfy.graph import InvalidWorkflow
 from atelier.fleet.inventory import from_object_info
 from atelier.fleet.model import Origin
@@ -241,9 +242,9 @@ def faulty(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
         options = options_of(class_type, name)
         faults.append((name, "invalid_input_type", draw(st.sampled_from(["abc", "", "1 2", None, "٣x"]))))
         beyond = draw(st.integers(1, 10**6))
-        if "max" in options and options["max"] + beyond > options["max"]:
+        if "max" in options and options["max"] < options["max"] + beyond <= LARGEST_INT:
             faults.append((name, "value_bigger_than_max", options["max"] + beyond))
-        if "min" in options and options["min"] - beyond < options["min"]:
+        if "min" in options and SMALLEST_INT <= options["min"] - beyond < options["min"]:
             faults.append((name, "value_smaller_than_min", options["min"] - beyond))
     faults += [
         (name, "value_not_in_list", draw(st.sampled_from(["nonsense", 10**9, None])))
