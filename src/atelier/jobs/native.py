@@ -27,6 +27,7 @@ __all__ = [
     "interrupt",
     "listing",
     "live",
+    "news",
     "outputs_at",
     "queue",
     "remaining",
@@ -111,6 +112,16 @@ async def live(tx: Tx, account_id: AccountId) -> list[Live]:
 async def ended(tx: Tx, account_id: AccountId, job_ids: Collection[JobId]) -> list[Entry]:
     """Those of these jobs that have ended, in that order, with reports, without graphs."""
     return await store.ended(tx, account_id, job_ids)
+
+
+async def news(
+    tx: Tx, account_id: AccountId, *, seconds: float, told: Collection[JobId]
+) -> tuple[int, list[Entry]]:
+    """How many jobs are left, and what ended within these seconds but is not `told` yet, oldest first: one read.
+
+    Of the newest 1000 only those of the native API, with reports, without graphs.
+    """
+    return await store.news(tx, account_id, seconds, told)
 
 
 async def forget(tx: Tx, account_id: AccountId, prompt_ids: Sequence[str] | None) -> None:

@@ -16,9 +16,9 @@ from atelier.dialects.comfyui.runs import Run
 from atelier.jobs import native
 from atelier.jobs.native import Entry
 from atelier.jobs.relay import Frame, Relay
-from atelier.jobs.store.glance import Glance, glance
+from atelier.jobs.store.glance import glance
 from atelier.kit import clock
-from atelier.kit.database import AWAY, Database
+from atelier.kit.database import AWAY, Database, Tx
 from atelier.kit.ids import AccountId
 from atelier.kit.wakeups import Subscription, Wakeups
 
@@ -37,6 +37,9 @@ AGAIN_SECONDS = 1.0
 
 SOON_SECONDS = 0.015
 """While nothing runs, news are of the queue's length alone: they wait for what else comes at once."""
+
+News = tuple[int, Sequence[Entry]]
+"""How many jobs are left, and what ended."""
 
 _log = structlog.get_logger(__name__)
 
@@ -147,18 +150,28 @@ class Follower:
         since = now - self._looked_at
         sweep = since > POLL_SECONDS / 2 or now - self._swept_at > POLL_SECONDS
         async with self._ground.database.autocommit() as tx:
-            seen = await glance(tx, self._account_id, since + (LONG_AGO_SECONDS if sweep else LATELY_SECONDS))
-            asked = [*seen.ended, *(self.audience.runs.begun() if sweep else ())]
-            untold = self.audience.runs.untold(asked)
-            entries = await native.ended(tx, self._account_id, untold) if untold else ()
+            remaining, entries = await (self._swept(tx, since) if sweep else self._news(tx, since))
         if entries:
             await self._ground.relay.catch_up([entry.job.id for entry in entries])
-        self._tell(seen, entries, called=called)
+        self._tell(remaining, entries, called=called)
         self._swept_at = now if sweep else self._swept_at
 
-    def _tell(self, seen: Glance, entries: Sequence[Entry], *, called: bool) -> None:
-        if called or seen.remaining != self.audience.remaining:
-            self.audience.remaining = seen.remaining
+    async def _news(self, tx: Tx, since: float) -> News:
+        """One read, for whose answer every end waits."""
+        seconds = since + LATELY_SECONDS
+        told = self.audience.runs.told_within(seconds + 1)
+        return await native.news(tx, self._account_id, seconds=seconds, told=told)
+
+    async def _swept(self, tx: Tx, since: float) -> News:
+        """Also what no look saw within a minute, and prompts that ended without being in the history."""
+        seen = await glance(tx, self._account_id, since + LONG_AGO_SECONDS)
+        untold = self.audience.runs.untold([*seen.ended, *self.audience.runs.begun()])
+        entries = await native.ended(tx, self._account_id, untold) if untold else ()
+        return seen.remaining, entries
+
+    def _tell(self, remaining: int, entries: Sequence[Entry], *, called: bool) -> None:
+        if called or remaining != self.audience.remaining:
+            self.audience.remaining = remaining
             self.audience.version += 1
             if self._status_due is None:
                 self._status_due = self._status_told + STATUS_SECONDS

@@ -1,5 +1,6 @@
 """Prompts that have not ended, as their sockets know them: each begins once, ends once, and is told in order."""
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class Runs:
     def __init__(self) -> None:
         self._runs: dict[JobId, Run] = {}
         self._early: dict[JobId, list[Frame]] = {}
-        self._ended: dict[JobId, None] = {}
+        self._ended: dict[JobId, float] = {}
 
     def executing_for(self, sid: str) -> list[str]:
         """Which nodes run now for that address, as messages."""
@@ -121,7 +122,7 @@ class Runs:
         self._early.pop(job_id, None)
         if job_id in self._ended:
             return None
-        self._ended[job_id] = None
+        self._ended[job_id] = clock.monotonic()
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
         return self._runs.pop(job_id, None)
@@ -129,6 +130,11 @@ class Runs:
     def begun(self) -> list[JobId]:
         """Those that run, as far as was heard."""
         return [job_id for job_id, run in self._runs.items() if run.began]
+
+    def told_within(self, seconds: float) -> list[JobId]:
+        """Whose end was told so lately."""
+        since = clock.monotonic() - seconds
+        return list(itertools.takewhile(lambda job_id: self._ended[job_id] >= since, reversed(self._ended)))
 
     def untold(self, job_ids: Iterable[JobId]) -> list[JobId]:
         """Those of them whose end was not told."""

@@ -114,6 +114,11 @@ async def ended(tx: Tx, account_id: AccountId, job_ids: Collection[JobId]) -> li
     return _all(await _rows(tx, statements.ENDED_OF, {"account": account_id, "ids": list(job_ids)}))
 
 
+async def news(tx: Tx, account_id: AccountId, seconds: float, told: Collection[JobId]) -> tuple[int, list[Entry]]:
+    rows = await _rows(tx, statements.NEWS, {"account": account_id, "seconds": seconds, "told": list(told)})
+    return int(rows[0][0]), _all(rows)
+
+
 async def live(tx: Tx, account_id: AccountId) -> list[Live]:
     rows = await _rows(tx, statements.LIVE_PROMPTS, {"account": account_id})
     return [Live(JobId(row[0]), row[1], row[2], JobState(row[3]), row[4]) for row in rows]

@@ -1,6 +1,6 @@
 """The statements of the native API's reads and controls: every row is reached by an index, every set is bounded.
 
-What is read together: a native history of 10,000 jobs, a queue of 1,000, 64 MB of graphs.
+What is read together: a native history of 10,000 jobs, a queue of 1,000, 64 MB of what jobs came with and told.
 """
 
 from typing import LiteralString
@@ -14,7 +14,7 @@ QUEUE = "1000"
 _LIVE = "10000"
 _PARTIES = "100"
 _COUNTED = "100000"
-_GRAPH_BYTES = "64000000"
+_READ_BYTES = "64000000"
 
 # The predicate of the index jobs_ended, to the letter.
 _SHOWN = """finished_at IS NOT NULL AND NOT forgotten AND (state <> 'canceled' OR started_at IS NOT NULL)"""
@@ -77,11 +77,15 @@ LEFT JOIN LATERAL (SELECT * FROM native_prompts WHERE job_id = j.id LIMIT 1) p O
 LEFT JOIN LATERAL (SELECT * FROM native_reports WHERE job_id = j.id LIMIT 1) r ON true
 LEFT JOIN LATERAL (SELECT body FROM graphs WHERE digest = j.graph_digest LIMIT 1) g ON true
 """
-_ALL_GRAPHS = f"CASE WHEN sum(octet_length(g.body)) OVER (ORDER BY c.place) <= {_GRAPH_BYTES} THEN g.body END"
+_REPORT = ("r.outputs", "r.messages", "r.meta")
+_SIZE_OF_REPORT = " + ".join(f"coalesce(octet_length({part}::text), 0)" for part in _REPORT)
+_SIZE_OF_PROMPT = """coalesce(octet_length(g.body), 0) + coalesce(octet_length(p.extra_data::text), 0)
+    + coalesce(octet_length(p.shown::text), 0)"""
+_ALL_GRAPHS = "g.body"
 _NO_GRAPHS = "NULL"
-_ALL_SAID = "p.extra_data::text"
-_WORKFLOW_ALONE = """CASE WHEN p.job_id IS NOT NULL THEN json_build_object('extra_pnginfo',
-    json_build_object('workflow', json_build_object('id', p.workflow_id)))::text END"""
+_WORKFLOW_ALONE = """json_build_object('extra_pnginfo',
+    json_build_object('workflow', json_build_object('id', p.workflow_id)))::text"""
+_ONE_GRAPH = "CASE WHEN %(graph)s THEN g.body END"
 
 
 def _entries(
@@ -89,14 +93,20 @@ def _entries(
 ) -> LiteralString:
     """A statement that reads the jobs that `chosen(id, place)` of `tables` names, in that order.
 
-    Without graphs it reads no more of what came with them than whose workflow they are: both may be large.
+    Of several jobs what they came with and what was told of them is read up to a bound together, of those behind
+    it only that they are. Without graphs no more of what came with them is read than whose workflow they are.
     """
-    said = _WORKFLOW_ALONE if graph == _NO_GRAPHS else _ALL_SAID
+    size = _SIZE_OF_REPORT if graph == _NO_GRAPHS else f"{_SIZE_OF_PROMPT} + {_SIZE_OF_REPORT}"
+    fits = "true" if graph == _ONE_GRAPH else f"sum({size}) OVER (ORDER BY c.place) <= {_READ_BYTES}"
+    said = _WORKFLOW_ALONE if graph == _NO_GRAPHS else f"CASE WHEN {fits} THEN p.extra_data::text ELSE '{{}}' END"
+    shown = "'{}'" if graph == _NO_GRAPHS else f"CASE WHEN {fits} THEN p.shown ELSE '{{}}' END"
+    report = ", ".join(f"CASE WHEN {fits} THEN {part} END" for part in _REPORT)
     return f"""
 WITH RECURSIVE {tables}
-SELECT {also}, {graph}, coalesce(j.native_prompt_id, j.id)::text, j.number,
+SELECT {also}, CASE WHEN {fits} THEN {graph} END, coalesce(j.native_prompt_id, j.id)::text, j.number,
        {_SHOWN} AND j.finished_at > coalesce(({_CLEARED}), '-infinity'),
-       p.client_id, {said}, p.outputs, p.shown, r.outputs, r.messages, r.meta, {COLUMNS}
+       p.client_id, CASE WHEN p.job_id IS NOT NULL THEN {said} END, p.outputs,
+       CASE WHEN p.job_id IS NOT NULL THEN {shown}::jsonb END, {report}, {COLUMNS}
 FROM {source} {_BELONGINGS} ORDER BY c.place
 """  # noqa: S608 - fixed columns
 
@@ -108,7 +118,7 @@ ENTRY = _entries(
         UNION ALL
         SELECT id FROM jobs WHERE id = %(prompt)s AND (account_id = %(account)s) IS TRUE) found LIMIT 1
 )""",
-    "CASE WHEN %(graph)s THEN g.body END",
+    _ONE_GRAPH,
 )
 
 NEWEST = _entries(
@@ -200,6 +210,21 @@ SELECT (SELECT count(*) FROM jobs
                 WHERE state = 'queued' AND priority = class::smallint AND account_id = %(account)s
                 ORDER BY {_TURN} LIMIT {_COUNTED}) one) w) AS jobs
 """  # noqa: S608 - fixed columns and numbers
+
+# What ended lately and was not `told`, and beside each how many jobs are left; one row of NULLs where nothing did.
+NEWS = _entries(
+    f"""chosen AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY finished_at, position) AS place FROM (
+        SELECT id, finished_at, position FROM jobs
+        WHERE account_id = %(account)s AND {_SHOWN}
+          AND finished_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+        ORDER BY account_id DESC, finished_at DESC, position DESC LIMIT {QUEUE}) lately
+    WHERE NOT id = ANY(%(told)s) AND EXISTS (SELECT 1 FROM native_prompts WHERE job_id = lately.id)
+)""",  # noqa: S608 - fixed columns
+    _NO_GRAPHS,
+    f"({REMAINING}) total LEFT JOIN chosen c ON true",
+    "total.jobs",
+)
 
 CLEAR = """
 INSERT INTO native_history_clearings (account_id, until)
