@@ -5,8 +5,11 @@ from typing import Any
 
 import httpx
 
+from atelier.dialects.services import Services
+from atelier.jobs.model import Report
 from support.graphs import picture
-from support.prompts import prompt, queue
+from support.prompts import job_id, prompt, queue
+from support.stage import Stage
 
 MANY = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(20_000)]
 
@@ -93,3 +96,40 @@ async def test_no_prompt_is_too_odd(client: httpx.AsyncClient) -> None:
         await client.post("/queue", json={"clear": True})
 
     assert set(answers) <= {200, 400}
+
+
+async def test_what_clients_wrote_is_read_together_up_to_a_bound(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    first, second = [await prompt(client, client_id="me") for _ in range(2)]
+    async with services.database.autocommit() as tx:
+        await tx.execute("UPDATE native_prompts SET extra_data = json_build_object('x', repeat('y', 40000000))")
+
+    answer = await client.get("/queue")
+
+    shown = answer.json()["queue_pending"]
+    assert [item[1] for item in shown] == [first["prompt_id"], second["prompt_id"]]
+    assert [len(item[3].get("x", "")) for item in shown] == [40_000_000, 0]
+    assert {item[3]["client_id"] for item in shown} == {"me"}
+    assert len((await client.get(f"/api/jobs/{second['prompt_id']}")).content) > 40_000_000
+
+
+async def test_what_runs_told_is_read_together_up_to_a_bound(
+    client: httpx.AsyncClient, services: Services, stage: Stage
+) -> None:
+    accepted = [(await prompt(client))["prompt_id"] for _ in range(2)]
+    for prompt_id in accepted:
+        report = Report({"9": {"text": ["short"]}}, (), {})
+        await stage.succeed(await stage.start(job_id(prompt_id)), report=report)
+    async with services.database.autocommit() as tx:
+        await tx.execute(
+            "UPDATE native_reports SET outputs = json_build_object('9', json_build_object("
+            "'text', json_build_array(repeat('y', 40000000))))"
+        )
+
+    listed = (await client.get("/api/jobs")).json()["jobs"]
+    history = await client.get("/history")
+
+    assert [job["preview_output"].get("mediaType") for job in listed] == ["text", "images"]
+    assert list(history.json()) == accepted
+    assert 40_000_000 < len(history.content) < 64_000_000
