@@ -160,7 +160,7 @@ async def test_an_interruption_is_told_with_its_end(site: Site) -> None:
         connected(site.far, site.tenant.headers, "me") as far,
     ):
         prompt_id = await site.post(sampled(steps=200))
-        await near.until("progress", prompt_id=prompt_id)
+        await near.until("progress", prompt_id=prompt_id, value=20)
         await site.ask("POST", "/interrupt", {"prompt_id": prompt_id})
 
         for socket in (near, far):
