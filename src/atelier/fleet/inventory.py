@@ -6,24 +6,17 @@ keeps one of each.
 """
 
 import json
-import math
-import re
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 from blake3 import blake3
 
 from atelier.comfy.catalog import Catalog, as_list, as_object, parse_node
 from atelier.fleet.loaders import LARGE, LOADERS, NOT_FILES
-
-UNFIT = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
-"""What custom nodes write as bounds and in texts although JSON has no such thing, as json.dumps spells it."""
-
-ENDLESS = 1e18
-"""Stands for an infinite bound: larger than any value that an input is given."""
+from atelier.kit.storable import UNFIT, storable
 
 Files = Mapping[str, Mapping[str, int]]
 """Model files by folder (`checkpoints`, `loras`…) with their sizes in bytes; 0 where the server does not say."""
@@ -105,21 +98,6 @@ def _folders(inventory: Inventory) -> Mapping[str, str]:
 
 def spelled(whole: object) -> str:
     return json.dumps(whole, sort_keys=True, separators=(",", ":"))
-
-
-def storable(value: Any) -> Any:
-    """JSON without what PostgreSQL refuses: infinite bounds, NUL, half surrogate pairs."""
-    match value:
-        case float() if not math.isfinite(value):
-            return None if math.isnan(value) else math.copysign(ENDLESS, value)
-        case str():
-            return value.replace("\0", "").encode("utf-8", "replace").decode()
-        case dict():
-            return {storable(key): storable(member) for key, member in cast("dict[str, Any]", value).items()}
-        case list():
-            return [storable(member) for member in cast("list[Any]", value)]
-        case _:
-            return value
 
 
 def _without_uploads(name: str, entry: dict[str, Any]) -> dict[str, Any]:

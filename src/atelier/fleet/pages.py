@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote
 from blake3 import blake3
 
 from atelier.comfy.catalog import as_list, as_object
-from atelier.fleet.inventory import spelled, storable
+from atelier.fleet.inventory import spelled
+from atelier.kit.storable import storable
 
 SCRIPTS = "/extensions/"
 TEMPLATES = "/api/workflow_templates/"

@@ -9,7 +9,7 @@ UNFIT = re.compile(r"NaN|Infinity|\\u0000|\\ud[89a-f]")
 """What shows such a thing in a text that json.dumps wrote; now and then something harmless."""
 
 ENDLESS = 1e18
-"""Stands for an infinite number."""
+"""Stands for an infinite number: larger than any value that an input is given."""
 
 
 def json_text(value: Any) -> str:

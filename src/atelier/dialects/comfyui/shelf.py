@@ -24,7 +24,7 @@ from atelier.kit.ids import ServerId
 FOLDERS = frozenset({"input", "output", "temp"})
 _MARK = "\0gap:"
 _GAP = re.compile(rb'\["\\u0000gap:(\d+)"\]')
-"""A list that is filled for each account; no text of a server has the character 0 (fleet.inventory.storable)."""
+"""A list that is filled for each account; no text of a server has the character 0 (kit.storable)."""
 
 
 @dataclass(frozen=True, slots=True)
