@@ -2,16 +2,27 @@
 
 import asyncio
 import contextlib
+import io
+import struct
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from atelier.assets import service as assets
 from atelier.assets.model import Asset, Draft
 from atelier.dialects.comfyui.pictures import MOST_ENCODED, SMALL_AT_ONCE, Pictures, PicturesBusy
-from atelier.dialects.comfyui.pixels import NotAPicture, PictureTooLarge, Variant, masked, pixels_of, render
+from atelier.dialects.comfyui.pixels import (
+    FORMATS,
+    NotAPicture,
+    PictureTooLarge,
+    Variant,
+    masked,
+    pixels_of,
+    render,
+)
 from atelier.kit.database import Database
 from atelier.kit.ids import AccountId, new_uuid
 from atelier.storage.local_folder import LocalFolder
@@ -99,6 +110,23 @@ def test_a_bomb_is_refused_by_its_header() -> None:
         render(bomb, WEBP)
     with pytest.raises(PictureTooLarge):
         masked(png(), bomb)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_of_pictures_is_read(kind: str) -> None:
+    encoded = io.BytesIO()
+    Image.new("RGB", (8, 9), (10, 20, 30)).save(encoded, kind)
+
+    assert pixels_of(encoded.getvalue()) == 72
+    assert opened(render(encoded.getvalue(), WEBP)).size == (8, 9)
+
+
+def test_an_icon_is_not_opened_as_that_alone_would_decode_it() -> None:
+    bomb = png_bomb(9_000, 9_000)
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(bomb), 22)
+
+    with pytest.raises(NotAPicture):
+        render(struct.pack("<HHH", 0, 1, 1) + entry + bomb, WEBP)
 
 
 def test_only_formats_of_pictures_are_read() -> None:

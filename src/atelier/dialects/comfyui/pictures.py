@@ -49,11 +49,13 @@ class Pictures:
         key = (asset.hash, variant)
         if (kept := self._cache.get(key)) is not None:
             return kept
-        async with self._busy[key]:
-            made = self._cache.get(key) or await self._made(storage, asset, variant)
-            self._cache.put(key, made)
-        if not self._busy[key].locked():
-            self._busy.pop(key, None)
+        try:
+            async with self._busy[key]:
+                made = self._cache.get(key) or await self._made(storage, asset, variant)
+                self._cache.put(key, made)
+        finally:
+            if not self._busy[key].locked():
+                self._busy.pop(key, None)
         return made
 
     async def _made(self, storage: Storage, asset: Asset, variant: Variant) -> bytes:

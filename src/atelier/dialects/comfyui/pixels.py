@@ -19,7 +19,9 @@ from atelier.kit.errors import Refusal
 MOST_PIXELS = 64 * 1024 * 1024
 """Of one picture, as 8192 x 8192. Decoded and changed, a pixel takes up to twelve bytes."""
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "TGA", "ICO")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "TGA")
+"""What Pillow measures without decoding it; an ICO is decoded when it is opened. MPO is opened as JPEG."""
+
 DEFAULT_QUALITY = 90
 
 _DAMAGED = (
