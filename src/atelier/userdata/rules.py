@@ -4,6 +4,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import cast
 from urllib.parse import unquote
 
 from atelier.userdata.model import BadPath, PathLeadsOut, UserFile
@@ -12,6 +13,7 @@ PART_BYTES = 255
 PATH_BYTES = 1024
 KEY_BYTES = 512
 MOST_DECODED = 3
+MOST_LEVELS = 100
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -83,6 +85,20 @@ def _plain(text: str) -> str | None:
 def is_key(text: str) -> bool:
     """Whether a setting can be called so."""
     return _is_storable(text, KEY_BYTES)
+
+
+def is_deep(value: object) -> bool:
+    """Whether parsed JSON is nested so deeply that somebody who reads it may fail: how deep that is, differs."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        level = [member for one in level for member in _members(one)]
+    return bool(level)
+
+
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _is_storable(text: str, most_bytes: int) -> bool:

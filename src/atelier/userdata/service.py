@@ -16,6 +16,8 @@ from atelier.userdata.model import BadPath, FileExists, NoSuchFile, TooMuchKept,
 
 SETTING_BYTES = 1_000_000
 MOST_SETTINGS = 2_000
+ALL_SETTINGS_BYTES = 10_000_000
+"""The editor asks for all of them at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,15 @@ async def change_settings(tx: Tx, account_id: AccountId, values: Mapping[str, ob
     """Merge these in. Raises BadPath and TooMuchKept, and nothing has changed then."""
     if not all(map(rules.is_key, values)):
         raise BadPath(f"The name of a setting is text of at most {rules.KEY_BYTES} bytes.")
+    if any(map(rules.is_deep, values.values())):
+        raise BadPath(f"A setting has at most {rules.MOST_LEVELS} levels.")
     if any(len(json.dumps(value)) > SETTING_BYTES for value in values.values()):
         raise TooMuchKept(f"A setting has at most {SETTING_BYTES} bytes: keep it as a file.")
     await store.lock(tx, account_id)
     await store.save_settings(tx, account_id, values)
-    if await store.count_settings(tx, account_id) > MOST_SETTINGS:
-        raise TooMuchKept(f"An account keeps at most {MOST_SETTINGS} settings.")
+    count, size = await store.measure_settings(tx, account_id)
+    if count > MOST_SETTINGS or size > ALL_SETTINGS_BYTES:
+        raise TooMuchKept(f"An account keeps at most {MOST_SETTINGS} settings of {ALL_SETTINGS_BYTES} bytes.")
 
 
 async def files(tx: Tx, account_id: AccountId, folder: str) -> Sequence[UserFile]:

@@ -42,8 +42,15 @@ async def save_settings(tx: Tx, account_id: AccountId, values: Mapping[str, obje
     )
 
 
-async def count_settings(tx: Tx, account_id: AccountId) -> int:
-    return await _count(tx, "SELECT count(*) FROM user_settings WHERE account_id = %s", account_id)
+async def measure_settings(tx: Tx, account_id: AccountId) -> tuple[int, int]:
+    """How many there are, and how many bytes they have."""
+    rows = await tx.execute(
+        "SELECT count(*), coalesce(sum(octet_length(key) + octet_length(value::text)), 0)"
+        " FROM user_settings WHERE account_id = %s",
+        (account_id,),
+    )
+    [row] = await rows.fetchall()
+    return int(row[0]), int(row[1])
 
 
 async def files(tx: Tx, account_id: AccountId, folder: str) -> Sequence[UserFile]:

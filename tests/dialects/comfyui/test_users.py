@@ -83,6 +83,29 @@ async def test_settings_are_bounded(client: httpx.AsyncClient) -> None:
     assert (await client.get("/settings")).json() == {}
 
 
+async def test_all_settings_together_are_bounded(client: httpx.AsyncClient, services: Services) -> None:
+    await client.post("/settings/a", json="x")
+    async with services.database.autocommit() as tx:
+        await tx.execute("UPDATE user_settings SET value = to_json(repeat('x', 9900000))")
+
+    fits = await client.post("/settings/b", json="x" * 50_000)
+    over = await client.post("/settings/c", json="x" * 50_000)
+
+    assert [fits.status_code, over.status_code] == [200, 400]
+    assert (await client.get("/settings/c")).json() is None
+
+
+async def test_a_setting_is_not_deeper_than_anybody_can_read(client: httpx.AsyncClient) -> None:
+    depths = (101, 900, *range(940, 975), 5_000)
+
+    deep = [await client.post("/settings/a", content="[" * depth + "]" * depth) for depth in depths]
+    level = await client.post("/settings/a", content="[" * 100 + "]" * 100)
+
+    assert {answer.status_code for answer in deep} == {400}
+    assert level.status_code == 200
+    assert (await client.get("/settings")).status_code == 200
+
+
 async def test_a_saved_workflow_is_listed_read_moved_and_deleted(client: httpx.AsyncClient) -> None:
     saved = await put(client, "workflows%2Frec%20one.json", b'{"a":1}', "?overwrite=true&full_info=true")
     again = await put(client, "workflows%2Frec%20one.json", b'{"a":2}', "?overwrite=false")
