@@ -54,6 +54,7 @@ STATEMENTS: dict[str, tuple[LiteralString, Mapping[str, Any], int]] = {
     "interrupt_one": (native.INTERRUPT_ONE, PROMPT, 5),
     "drop_some": (native.DROP_SOME, PROMPT, 5),
     "ended": (native.ENDED_OF, {"account": OWNER, "ids": [new_uuid()]}, 5),
+    "news": (native.NEWS, {"account": OWNER, "seconds": 20, "told": [new_uuid()]}, QUEUED + 150),
     "listing": (native.LISTINGS[False, False], listing(FINISHED, live=False), 10_300),
     "listing_by_duration": (native.LISTINGS[True, False], listing(FINISHED, live=False), 20_300),
     "listing_of_all": (native.LISTINGS[False, False], listing([*FINISHED, "queued"], live=True), 16_000),

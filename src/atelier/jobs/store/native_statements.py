@@ -217,7 +217,7 @@ NEWS = _entries(
     SELECT id, row_number() OVER (ORDER BY finished_at, position) AS place FROM (
         SELECT id, finished_at, position FROM jobs
         WHERE account_id = %(account)s AND {_SHOWN}
-          AND finished_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+          AND finished_at > now() - make_interval(secs => %(seconds)s)
         ORDER BY account_id DESC, finished_at DESC, position DESC LIMIT {QUEUE}) lately
     WHERE NOT id = ANY(%(told)s) AND EXISTS (SELECT 1 FROM native_prompts WHERE job_id = lately.id)
 )""",  # noqa: S608 - fixed columns
