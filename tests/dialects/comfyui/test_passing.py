@@ -273,3 +273,33 @@ async def test_answers_of_servers_are_no_pages_of_ours(room: Showroom, client: h
 )
 def test_packs_are_known_by_their_names(root: str, pack: str, fit: Any) -> None:
     assert fits(root, pack) is fit
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"Cache_Control": "public, max-age=86400, s-maxage=99"}, "private, max-age=86400"),
+        ({"Cache_Control": "no-store"}, "private, no-store"),
+        ({}, "private, no-cache"),
+    ],
+)
+async def test_nobody_keeps_for_others_what_a_pack_answered_to_one(
+    room: Showroom, client: httpx.AsyncClient, said: dict[str, str], kept: str
+) -> None:
+    async with standin_server(room) as server:
+        server.replies("/mine/x.png", "picture", 200, **said)
+
+        answer = await client.get("/mine/x.png")
+
+    assert answer.headers["cache-control"] == kept
+
+
+async def test_a_page_of_a_pack_cannot_act_for_who_looks_at_it(room: Showroom, client: httpx.AsyncClient) -> None:
+    async with standin_server(room) as server:
+        server.replies("/mine/page", "<script>fetch('/queue')</script>", Content_Security_Policy="none")
+
+        answer = await client.get("/mine/page")
+
+    policy = answer.headers["content-security-policy"].split()
+    assert policy[0] == "sandbox"
+    assert "allow-same-origin" not in policy

@@ -101,7 +101,6 @@ _SENT = frozenset(
 _ANSWERED = frozenset(
     {
         "accept-ranges",
-        "cache-control",
         "content-disposition",
         "content-encoding",
         "content-language",
@@ -113,6 +112,11 @@ _ANSWERED = frozenset(
     }
 )
 _NO_SUCH_ROUTE = frozenset({404, 405})
+_BOXED = {
+    "Content-Security-Policy": "sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts",
+    "X-Content-Type-Options": "nosniff",
+}
+"""A pack may show one caller a page with what another one wrote: no such page acts for who looks at it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -258,8 +262,15 @@ def _asked(
 
 def _answer(response: aiohttp.ClientResponse) -> Streamed:
     headers = {name: value for name, value in response.headers.items() if name.lower() in _ANSWERED}
-    headers |= {"X-Content-Type-Options": "nosniff"}
+    headers |= {"Cache-Control": _kept_privately(response.headers), **_BOXED}
     return Streamed(copying(_chunks(response)), response.status, headers)
+
+
+def _kept_privately(headers: Mapping[str, str]) -> str:
+    """Servers know no callers and say `public` of every picture; here an answer is its caller's own."""
+    said = [part.strip() for part in headers.get("Cache-Control", "no-cache").split(",")]
+    kept = [part for part in said if part.partition("=")[0].lower() not in {"", "public", "private", "s-maxage"}]
+    return ", ".join(["private", *kept])
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
