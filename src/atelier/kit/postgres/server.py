@@ -27,8 +27,9 @@ SETTINGS = (
     "timezone=UTC",
     "log_timezone=UTC",
     "log_checkpoints=off",
-    "fsync=on",
 )
+"""Nobody can set these otherwise later. `fsync` is not among them: it is on unless somebody turns it off in the
+data folder, as the tests do, whose databases end with them."""
 
 LAUNCH = """log=$1; shift; "$@" </dev/null >>"$log" 2>&1 &"""
 """The server becomes an orphan at once: no process of ours must reap it, and none takes it along into death."""
