@@ -116,3 +116,21 @@ async def test_a_socket_too_far_behind_is_told_to_come_again(services: Services,
 
 def _text(tenant: Tenant, job: JobId, text: str) -> Frame:
     return Frame(tenant.account_id, job, "one", FrameKind.STATE, text)
+
+
+async def test_who_pings_without_reading_the_answers_is_cut(services: Services, url: str, tenant: Tenant) -> None:
+    with deaf(url, tenant, "one") as raw:
+        await shake_hands(raw, url, tenant, "one")
+        await opened(services, 1)
+
+        with pytest.raises(ConnectionError):
+            await ping_on_and_on(raw)
+
+        await opened(services, 0)
+
+
+async def ping_on_and_on(raw: sockets.socket) -> None:
+    ping = b"\x89\xfd" + b"\0\0\0\0" + b"x" * 125
+    async with asyncio.timeout(60):
+        while True:
+            await asyncio.get_running_loop().sock_sendall(raw, ping * 100)
