@@ -202,6 +202,23 @@ async def test_a_key_in_another_place_of_a_path_is_nothing(url: str, tenant: Ten
     assert tenant.key not in answer.text
 
 
+async def test_a_key_that_a_path_spells_otherwise_is_found_as_well(url: str, tenant: Tenant) -> None:
+    async with httpx.AsyncClient(headers=tenant.headers) as http:
+        answer = await http.get(f"{url}/object_info/{tenant.key.replace('_', '%5F')}")
+
+    assert answer.status_code == 404
+
+
+async def test_no_cache_keeps_for_others_what_one_was_answered(url: str, tenant: Tenant) -> None:
+    asked = [*DIALECTS.values(), "/history", "/api/jobs", "/settings", "/nowhere", "/view?filename=x.png"]
+    async with httpx.AsyncClient(base_url=url, headers=tenant.headers) as http:
+        found = {path: (await http.get(path)).headers.get("cache-control", "") for path in asked}
+
+    assert {
+        path: said for path, said in found.items() if not {"private", "no-store"} & set(said.split(", "))
+    } == {}
+
+
 async def test_nothing_of_a_key_is_logged_in_any_way(
     services: Services, tenant: Tenant, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from starlette.types import Scope
 
@@ -51,7 +51,7 @@ def take(scope: Scope) -> tuple[Credential, ...]:
     tokens = _from_query(scope)
     if scope["type"] == "websocket":
         found += tokens
-    if _ANY_KEY.search(scope["raw_path"]):
+    if _ANY_KEY.search(unquote_to_bytes(scope["raw_path"])):
         scope["path"], scope["raw_path"] = MISPLACED, MISPLACED.encode()
     return tuple(found)
 

@@ -32,7 +32,7 @@ class Doors:
         scope["state"] = {**state, STATE: found}
         paths.come_in(scope)
         by_path = any(one.means is Means.PATH for one in found)
-        await self._app(scope, receive, _untold(send) if by_path else send)
+        await self._app(scope, receive, _told_to_one(send, by_path=by_path))
 
 
 class BoundListener:
@@ -56,13 +56,18 @@ class BoundListener:
         await self._app(scope, receive, send)
 
 
-def _untold(send: Send) -> Send:
-    """Neither the browser nor a cache tells others the address, as a key is in it."""
+def _told_to_one(send: Send, *, by_path: bool) -> Send:
+    """What says nothing of caches is kept by none for others: who asked, many of them do not see in a request.
+
+    Where a key is in the address (`by_path`), the browser tells nobody that address.
+    """
 
     async def tell(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=list(message.get("headers", ())))
-            headers["Referrer-Policy"] = "no-referrer"
+            headers.setdefault("Cache-Control", "private, no-cache")
+            if by_path:
+                headers["Referrer-Policy"] = "no-referrer"
             message["headers"] = headers.raw
         await send(message)
 

@@ -211,7 +211,7 @@ def _headers(file: UserFile) -> dict[str, str]:
         "Content-Disposition": disposition(file.name, attached=file.path != STYLES),
         "Content-Type": kind,
         "Last-Modified": stored.http_date(file.modified_at),
-        "Vary": "Authorization, Cookie",
+        "Vary": "Authorization, Cookie, X-API-Key",
     }
 
 

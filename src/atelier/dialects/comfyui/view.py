@@ -111,7 +111,7 @@ def _headers(asset: Asset, name: str, content_type: str) -> dict[str, str]:
         "Content-Disposition": disposition(name, attached=content_type == "application/octet-stream"),
         "Content-Type": content_type,
         "Last-Modified": stored.http_date(asset.created_at),
-        "Vary": "Authorization, Cookie",
+        "Vary": "Authorization, Cookie, X-API-Key",
     }
 
 
