@@ -38,11 +38,15 @@ class Audience:
         """Whether anybody is here."""
         return bool(self._sockets)
 
-    def join(self, client: Client) -> None:
-        """Greet it, and from now on tell it what is for its address."""
+    def join(self, client: Client, remaining: int | None = None) -> None:
+        """Greet it, and from now on tell it what is for its address.
+
+        `remaining` is what the greeting says is left to do: some clients take 0 for the end of what they sent.
+        """
         self._sockets.setdefault(client.sid, []).append(client)
         client.told_version = self.version
-        client.put(event("status", {**_status(self.remaining), "sid": client.sid}))
+        left = self.remaining if remaining is None else remaining
+        client.put(event("status", {**_status(left), "sid": client.sid}))
         for executing in self.runs.executing_for(client.sid):
             client.put(executing)
 

@@ -12,12 +12,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from atelier.dialects.auth import identify
+from atelier.dialects.comfyui.envelope import native_envelope
 from atelier.dialects.comfyui.features import server_flags
 from atelier.dialects.comfyui.follower import Follower
 from atelier.dialects.comfyui.layouts import PLAIN, event, reader_of
 from atelier.dialects.comfyui.sockets import TOO_LOUD, Client, new_sid
-from atelier.dialects.problems import envelope
 from atelier.dialects.services import Services
+from atelier.jobs import native
 from atelier.kit import clock
 from atelier.kit.database import AWAY
 from atelier.kit.errors import Refusal
@@ -42,14 +43,14 @@ async def connect(websocket: WebSocket) -> None:
     services: Services = websocket.app.state.services
     async with contextlib.AsyncExitStack() as stack:
         try:
-            follower, client = await _let_in(websocket, services, stack)
+            follower, client, remaining = await _let_in(websocket, services, stack)
         except Refusal as refusal:
             await _turn_away(websocket, problems.from_refusal(refusal))
         except AWAY:
             await _turn_away(websocket, problems.AWAY)
         else:
             await websocket.accept()
-            follower.audience.join(client)
+            follower.audience.join(client, remaining)
             stack.callback(follower.audience.leave, client)
             await _converse(websocket, client, services)
 
@@ -67,17 +68,21 @@ SOCKETS = tuple(
 
 async def _let_in(
     websocket: WebSocket, services: Services, stack: contextlib.AsyncExitStack
-) -> tuple[Follower, Client]:
-    """Its places are held until `stack` is left. Raises Unauthorized, Forbidden, TooManySockets, NoSocketLeft."""
+) -> tuple[Follower, Client, int]:
+    """Its places are held until `stack` is left; and how much is left to do now, not when it was last read.
+
+    Raises Unauthorized, Forbidden, TooManySockets, NoSocketLeft.
+    """
     stack.enter_context(services.hub.places.knocking())
     call = await identify(websocket)
     client = Client(_sid(websocket))
     follower = await stack.enter_async_context(services.hub.place(call.caller.account_id))
-    return follower, client
+    async with services.database.autocommit() as tx:
+        return follower, client, await native.remaining(tx, call.caller.account_id)
 
 
 async def _turn_away(websocket: WebSocket, problem: Problem) -> None:
-    await websocket.send_denial_response(envelope(problem))
+    await websocket.send_denial_response(native_envelope(problem))
 
 
 def _sid(websocket: WebSocket) -> str:
