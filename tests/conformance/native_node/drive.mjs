@@ -11,7 +11,7 @@ const magic = bytes => Buffer.from(bytes).subarray(0, 4).toString("hex")
 const png = () => new Blob([Buffer.from(given.png, "base64")], { type: "image/png" })
 const said = error => String(error.message).slice(0, 500)
 
-async function saintno() {
+async function saintno(seen) {
   const { ComfyApi, CallWrapper, PromptBuilder } = await load("@saintno/comfyui-sdk", "build/index.esm.js")
   const api = new ComfyApi(given.url, undefined, { credentials: { type: "bearer_token", token: given.key }, forceWs: true })
   await new Promise(resolve => {
@@ -22,7 +22,6 @@ async function saintno() {
     const builder = new PromptBuilder(graph, [], ["picture"]).setOutputNode("picture", output)
     return new CallWrapper(api, builder)
   }
-  const seen = {}
 
   const progress = []
   let previews = 0
@@ -69,10 +68,9 @@ async function saintno() {
     nodes: Object.keys(await api.getNodeDefs("SaveImage")),
   }
   api.destroy()
-  return seen
 }
 
-async function stableCanvas() {
+async function stableCanvas(seen) {
   const { Client, Workflow } = await load("@stable-canvas/comfyui-client", "dist/main.modern.mjs")
   class KeyedSocket extends WebSocket {
     constructor(url) {
@@ -87,7 +85,6 @@ async function stableCanvas() {
     fetch: (...asked) => fetch(...asked),
   })
   await client.connect()
-  const seen = {}
   const bytes = async one => (one.type === "url" ? (await fetch(one.data)).arrayBuffer() : one.data)
 
   const values = []
@@ -122,18 +119,18 @@ async function stableCanvas() {
     nodes: Object.keys(await client.getNodeDefs()).includes("SaveImage"),
   }
   client.close()
-  return seen
 }
 
 const clients = { saintno, stableCanvas }
-const seen = {}
+const all = {}
 for (const name of given.clients) {
   const patience = new Promise((_, refuse) => setTimeout(() => refuse(new Error("it took too long")), 60_000).unref())
+  all[name] = {}
   try {
-    seen[name] = await Promise.race([clients[name](), patience])
+    await Promise.race([clients[name](all[name]), patience])
   } catch (error) {
-    seen[name] = { crashed: String(error.stack ?? error) }
+    all[name].crashed = `behind ${Object.keys(all[name])}: ${error.stack ?? error}`
   }
 }
-process.stdout.write(JSON.stringify(seen))
+process.stdout.write(JSON.stringify(all))
 process.exit(0)
