@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import locks, quality
+from tools import editor, locks, quality
 from tools.environment import ROOT, prepared
 from tools.terminal import Stop, run_plain, say
 
@@ -136,6 +136,7 @@ VERBS = {
         command("up"),
     ),
     "atelier": Verb("any other command of Atelier: ./run atelier --help", command()),
+    "editor": Verb("adds ComfyUI's own web editor, which Atelier then serves at /comfy/", alone(editor.install)),
     "test": Verb("check, then all tests; further arguments go to pytest", test),
     "check": Verb("format, lint, types, import contracts", alone(lambda: quality.check(prepared("test")))),
     "format": Verb("mends format and lint where it can", alone(lambda: quality.format_code(prepared("test")))),

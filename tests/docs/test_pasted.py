@@ -75,7 +75,7 @@ async def test_the_readmes_python_runs_a_graph_of_a_file(newcomer: Newcomer) -> 
 
 
 async def test_the_curl_commands_submit_follow_and_read_a_job(newcomer: Newcomer) -> None:
-    [submitted] = [block for block in _blocks(README, "sh") if "curl" in block]
+    [submitted] = [block for block in _blocks(README, "sh") if "/api/v2/jobs" in block]
     [followed] = [block for block in _blocks(QUICKSTART, "sh") if "/events" in block]
 
     answer = json.loads(newcomer.types("sh", "-c", submitted))
@@ -83,6 +83,18 @@ async def test_the_curl_commands_submit_follow_and_read_a_job(newcomer: Newcomer
 
     assert answer["status"] == "queued"
     assert json.loads(said.splitlines()[-1])["outputs"][0]["name"].startswith("blue")
+
+
+async def test_the_readmes_lines_for_a_comfyui_queue_a_prompt(newcomer: Newcomer) -> None:
+    [queued] = [block for block in _blocks(README, "sh") if "/prompt" in block]
+    [listed] = [block for block in _blocks(QUICKSTART, "sh") if "/history" in block]
+
+    said = newcomer.types("sh", "-c", queued)
+    history = json.loads(newcomer.types("sh", "-c", listed))
+
+    assert '"node_errors":{}' in said
+    assert "queue_pending" in said
+    assert isinstance(history, dict)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no stubs
 import pytest
 
 from support.terminal import Ended
-from tools import debian, environment
+from tools import debian, editor, environment
 from tools.environment import Environment
 from tools.terminal import Failed, Stop, run_showing
 from tools.verbs import VERBS
@@ -71,6 +71,14 @@ def test_a_verb_says_what_it_does_not_know_and_does_nothing(arguments: tuple[str
 
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert repr(arguments[1]) in ended.err
+
+
+def test_the_editor_is_the_one_that_the_tests_ran_with() -> None:
+    version, *hashes = editor.pinned(editor.LOCK.read_text().splitlines())
+
+    assert version.startswith("comfyui-frontend-package==")
+    assert hashes
+    assert all(line.strip().startswith("--hash=sha256:") for line in hashes)
 
 
 def test_an_old_python_is_one_sentence_with_the_cure(tmp_path: Path) -> None:

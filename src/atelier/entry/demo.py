@@ -92,8 +92,10 @@ Three things to try next, {"while it is up (without --once it stays)" if once el
      export COMFY_BASE_URL={atelier.url} COMFY_API_KEY={atelier.key}
      {_short(Path(sys.executable))} -c 'from comfy_sdk import Comfy; print(*Comfy().list_jobs(), sep="\\n")'
 
-  3. a native ComfyUI client, at one of the servers themselves
-     curl -s {atelier.servers[0].url}/history; curl -s {atelier.servers[0].url}/queue
+  3. as if it were a ComfyUI: any client of ComfyUI takes this address
+     curl -s {atelier.url}/k/{atelier.key}/history
+
+In a browser: {atelier.url}/comfy/ is ComfyUI's own editor; sign in with the key.
 
 As the operator: {command} jobs list{option}; {command} servers list{option}; {command} keys list{option}"""
 

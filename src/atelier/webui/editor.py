@@ -38,7 +38,7 @@ code{background:#eee;padding:.2em .4em;border-radius:4px}</style>
 <h1>The editor is not installed</h1>
 <p>ComfyUI's own editor is an optional part of Atelier (30 MB to fetch, 130 MB on disk).
 Install it where Atelier runs, then start Atelier again:</p>
-<p><code>pip install 'atelier[editor]'</code></p>
+<p><code>./run editor</code> in a clone, else <code>pip install 'atelier[editor]'</code></p>
 <p>Everything else works without it: programs that speak to ComfyUI need no editor.</p>
 </html>
 """

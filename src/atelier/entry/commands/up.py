@@ -14,6 +14,7 @@ from atelier.entry.commands.printing import as_json, print_line
 from atelier.entry.first_key import FILE, write_private
 from atelier.entry.settings import Settings
 from atelier.entry.wiring import Running, running
+from atelier.webui.editor_files import installed
 
 
 def up(
@@ -66,7 +67,7 @@ async def _up(settings: Settings, key_file: Path | None, *, script: bool) -> Non
         if script:
             as_json(_ready(atelier))
         else:
-            _tell(settings, atelier)
+            _tell(atelier, key_file or settings.state_dir / FILE)
         await asyncio.Event().wait()
 
 
@@ -75,10 +76,12 @@ def _ready(atelier: Running) -> dict[str, object]:
     return {"ready": True, "url": atelier.url, "servers": servers, "pid": os.getpid()}
 
 
-def _tell(settings: Settings, atelier: Running) -> None:
+def _tell(atelier: Running, key_file: Path) -> None:
     """The key is shown to a person at a terminal; a journal gets the name of its file."""
     print_line(f"Atelier takes jobs at {atelier.url}")
-    print_line(f"key      {atelier.key if sys.stdout.isatty() else settings.state_dir / FILE}")
+    print_line(f"key      {atelier.key if sys.stdout.isatty() else key_file}")
+    if installed() is not None:
+        print_line(f"editor   {atelier.url}/comfy/")
     for server in atelier.servers:
         print_line(f"server   {server.id} at {server.url}")
     if not atelier.servers:
