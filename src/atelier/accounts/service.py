@@ -143,10 +143,12 @@ class Authenticator:
     async def authenticate(self, plaintext: str) -> Caller:
         """Whose key that is. Raises Unauthorized."""
         if not rules.plausible(plaintext):
-            raise Unauthorized("this is not an API key of this service")
+            raise Unauthorized("this is not an API key of this service: one begins with 'atl_'")
         caller = await self._known_or(store.live_key, rules.digest(self._pepper, plaintext))
         if caller is None:
-            raise Unauthorized("this API key is unknown or revoked")
+            raise Unauthorized(
+                "this API key is unknown or revoked: an operator makes another with 'atelier keys create'"
+            )
         return caller
 
     async def session(self, token: str) -> Caller:

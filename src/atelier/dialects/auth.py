@@ -63,7 +63,9 @@ def choose(found: Sequence[Credential]) -> Credential:
     signed_in = [one for one in found if one.means is Means.SESSION]
     chosen = [*sorted(keys, key=_comes_by_itself), *bound, *signed_in, *said]
     if not chosen:
-        raise Unauthorized("Send your API key in the header 'Authorization: Bearer <key>'.")
+        raise Unauthorized(
+            "Send your API key in the header 'Authorization: Bearer <key>', or put '/k/<key>' before the path."
+        )
     return chosen[0]
 
 

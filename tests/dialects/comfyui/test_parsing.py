@@ -90,6 +90,21 @@ def test_what_holds_no_prompt_is_answered_as_by_a_server(body: bytes) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "cure"),
+    [
+        (b'{"1": {"class_type": "EmptyImage", "inputs": {}}}', 'under "prompt"'),
+        (b'{"nodes": [{"id": 1, "type": "EmptyImage"}], "links": []}', "Export (API)"),
+    ],
+)
+def test_a_graph_without_its_envelope_is_told_where_it_belongs(body: bytes, cure: str) -> None:
+    with pytest.raises(InvalidWorkflow) as refused:
+        parse_prompt(body)
+
+    assert (error := refused.value.details["error"])["type"] == "no_prompt"
+    assert cure in error["details"]
+
+
 @pytest.mark.parametrize("body", [b"", b'{"prompt": {', b'{"prompt": "\xff\xfe"}', b'{"prompt": {"1": NaN}}'])
 def test_what_is_no_json_is_a_mistake_of_its_sender(body: bytes) -> None:
     with pytest.raises(MalformedBody):

@@ -36,6 +36,20 @@ async def test_nobody_comes_in_without_a_key(url: str, tenant: Tenant) -> None:
     assert await refused(url, tenant.headers, "/other") in {403, 404}
 
 
+async def test_who_is_turned_away_is_told_so_in_the_shape_of_the_other_errors(url: str) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/ws", headers=upgrade) as answer:
+        told = await answer.json()
+
+    assert (answer.status, told["error"]["type"], told["node_errors"]) == (401, "unauthorized", {})
+
+
 async def test_a_key_in_the_address_opens_a_socket(url: str, tenant: Tenant) -> None:
     async with connected(url, {}, path=f"/ws?token={tenant.key}") as socket:
         assert socket.types() == ["status"]

@@ -35,7 +35,7 @@ def parse_prompt(raw: bytes, usage_source: str | None = None) -> NativeOrder:
     """
     body = parse_json(raw)
     if not is_object(body) or "prompt" not in body:
-        raise _refused("no_prompt", "No prompt provided", "No prompt provided")
+        raise _refused("no_prompt", "No prompt provided", _instead(body))
     extra_data = _extra_data(body.get("extra_data"))
     return NativeOrder(
         graph=body["prompt"],
@@ -48,6 +48,16 @@ def parse_prompt(raw: bytes, usage_source: str | None = None) -> NativeOrder:
         secrets=_secrets(extra_data),
         size=len(raw),
     )
+
+
+def _instead(body: object) -> str:
+    """A graph that was sent without its envelope is the mistake that everybody makes once."""
+    nodes = body.values() if is_object(body) else ()
+    if any(is_object(node) and "class_type" in node for node in nodes):
+        return 'The graph stands under "prompt": {"prompt": {"1": {"class_type": ...}}}'
+    if is_object(body) and isinstance(body.get("nodes"), list):
+        return "This is a workflow in the editor's format: export it with 'Export (API)' and send {'prompt': it}"
+    return "No prompt provided"
 
 
 def _prompt_id(given: object) -> uuid.UUID | None:
