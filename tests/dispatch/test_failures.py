@@ -56,6 +56,27 @@ async def test_a_server_that_lost_a_model_is_asked_anew_and_the_job_runs_elsewhe
         await assert_one_end(ground, job.id)
 
 
+async def test_a_graph_that_its_server_refuses_ends_with_what_the_server_says_of_the_node(ground: Ground) -> None:
+    async with simulator(SLOW) as url:
+        await ground.add_server(url, "sim-1")
+        ground.tasks.start(ground.dispatcher(WARY).run())
+        await ground.known(1)
+
+        job = await ground.submit(
+            {
+                "1": {"class_type": "LoadImage", "inputs": {"image": "nowhere.png"}},
+                "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+            }
+        )
+        ended = await ground.ended(job.id)
+
+        assert ended.error is not None
+        assert (ended.error.code, ended.error.node_id) == ("invalid_workflow", "1")
+        assert ended.error.message == (
+            "Prompt outputs failed validation: node 1 (LoadImage): image - Invalid image file: nowhere.png"
+        )
+
+
 async def test_a_job_waits_for_a_model_that_comes_back_when_the_server_is_asked_again(ground: Ground) -> None:
     async with simulator(SLOW) as url:
         await ground.add_server(url, "sim-1")

@@ -116,16 +116,15 @@ def _evidence(failure: Failure) -> dict[str, Any]:
 
 
 def _rejection(rejected: Rejected) -> JobError:
+    """In the server's words, and what it says of the first node: the reason that a graph's author can act on."""
     message = str(rejected.error.get("message") or "The server refused the workflow.")
-    details = str(rejected.error.get("details") or "")
     node_id = next(iter(rejected.node_errors), None)
-    node = as_object(rejected.node_errors.get(node_id)) if node_id else None
-    return JobError(
-        "invalid_workflow",
-        f"{message}: {details}" if details else message,
-        node_id,
-        str(node["class_type"]) if node and "class_type" in node else None,
-    )
+    node = (as_object(rejected.node_errors.get(node_id)) if node_id else None) or {}
+    class_type = str(node["class_type"]) if "class_type" in node else None
+    told = [(as_object(error) or {}).get("details") for error in as_list(node.get("errors")) or ()]
+    reason = next((f"node {node_id} ({class_type}): {one}" for one in told if one), "")
+    reason = reason or str(rejected.error.get("details") or "")
+    return JobError("invalid_workflow", f"{message}: {reason}"[:2000] if reason else message, node_id, class_type)
 
 
 def _traceback(data: dict[str, Any]) -> str | None:
