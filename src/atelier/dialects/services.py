@@ -63,6 +63,7 @@ class Services:
     figures: QueueFigures = field(default_factory=QueueFigures)
     limits: Limits = field(default_factory=Limits)
     streams: StreamSlots = field(default_factory=lambda: StreamSlots(per_owner=256))
+    long_lists: StreamSlots = field(default_factory=lambda: StreamSlots(per_owner=8))
     shelf: Shelf = field(default_factory=Shelf)
     reach: Reach | None = None
     custom_routes: bool = False

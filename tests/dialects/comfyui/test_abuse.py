@@ -1,6 +1,9 @@
 """Nothing that a client sends makes the native API fail: it is answered, or refused in words."""
 
+import asyncio
+import contextlib
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -9,6 +12,7 @@ from atelier.dialects.services import Services
 from atelier.jobs.model import Report
 from support.graphs import picture
 from support.prompts import job_id, prompt, queue
+from support.serving import Tenant
 from support.stage import Stage
 
 MANY = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(20_000)]
@@ -133,3 +137,36 @@ async def test_what_runs_told_is_read_together_up_to_a_bound(
     assert [job["preview_output"].get("mediaType") for job in listed] == ["text", "images"]
     assert list(history.json()) == accepted
     assert 40_000_000 < len(history.content) < 64_000_000
+
+
+async def test_lists_that_nobody_reads_are_few(
+    client: httpx.AsyncClient, other: httpx.AsyncClient, services: Services, base: str, tenant: Tenant
+) -> None:
+    await prompt(client)
+    await prompt(other)
+    async with services.database.autocommit() as tx:
+        await tx.execute("UPDATE native_prompts SET extra_data = json_build_object('x', repeat('y', 12000000))")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(8):
+            await stack.enter_async_context(_unread(base, tenant, "/queue"))
+
+        refused = await client.get("/queue")
+
+        assert (refused.status_code, refused.json()["error"]["type"]) == (429, "too_many_lists")
+        assert (await client.get("/api/jobs")).status_code == 200
+        assert len((await other.get("/queue")).content) > 12_000_000
+    while (await client.get("/queue")).status_code == 429:
+        await asyncio.sleep(0.05)  # noqa: ASYNC110 - who went away is noticed by the server, which tells nobody
+
+
+@contextlib.asynccontextmanager
+async def _unread(base: str, tenant: Tenant, path: str) -> AsyncGenerator[None]:
+    """An answer of which only the beginning is read."""
+    url = httpx.URL(base)
+    reader, writer = await asyncio.open_connection(url.host, url.port, limit=1024)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {tenant.key}\r\n\r\n".encode())
+    try:
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        yield
+    finally:
+        writer.close()

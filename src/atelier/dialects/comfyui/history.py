@@ -9,12 +9,12 @@ from atelier.dialects.asked import InvalidQuery
 from atelier.dialects.auth import Call
 from atelier.dialects.comfyui import wire
 from atelier.dialects.comfyui.commands import COMMAND_BYTES, ids_to_delete, parse_command
+from atelier.dialects.comfyui.long_lists import listed
 from atelier.dialects.comfyui.numbers import whole
 from atelier.dialects.comfyui.routing import get, post
 from atelier.jobs import native
 from atelier.jobs.native import Entry
 from atelier.kit.http import bodies
-from atelier.kit.http.answers import written_response
 
 
 async def listing(request: Request, call: Call) -> Response:
@@ -22,14 +22,14 @@ async def listing(request: Request, call: Call) -> Response:
     most, offset = _asked(request, "max_items"), _asked(request, "offset")
     async with call.services.database.autocommit() as tx:
         entries = await native.history(tx, call.caller.account_id, max_items=most, offset=offset)
-    return _shown(entries)
+    return _shown(call, entries)
 
 
 async def one(request: Request, call: Call) -> Response:
     """The entry under its id, or `{}`: unknown, waiting and running prompts have none yet."""
     async with call.services.database.autocommit() as tx:
         entry = await native.entry(tx, call.caller.account_id, request.path_params["prompt_id"])
-    return _shown([entry] if entry and entry.in_history else [])
+    return _shown(call, [entry] if entry and entry.in_history else [])
 
 
 async def change(request: Request, call: Call) -> Response:
@@ -43,9 +43,9 @@ async def change(request: Request, call: Call) -> Response:
     return Response()
 
 
-def _shown(entries: Iterable[Entry]) -> Response:
-    listed = ",".join(f'"{entry.prompt_id}":{wire.history_entry(entry)}' for entry in entries)
-    return written_response(f"{{{listed}}}")
+def _shown(call: Call, entries: Iterable[Entry]) -> Response:
+    shown = ",".join(f'"{entry.prompt_id}":{wire.history_entry(entry)}' for entry in entries)
+    return listed(call, f"{{{shown}}}")
 
 
 def _asked(request: Request, name: str) -> int | None:

@@ -9,10 +9,10 @@ from atelier.dialects.auth import Call
 from atelier.dialects.comfyui import wire
 from atelier.dialects.comfyui.commands import COMMAND_BYTES, ids_to_delete, parse_command
 from atelier.dialects.comfyui.control import START_SECONDS, accounts_meant, may_have_begun, wake
+from atelier.dialects.comfyui.long_lists import listed
 from atelier.dialects.comfyui.routing import get, post
 from atelier.jobs import native
 from atelier.kit.http import bodies
-from atelier.kit.http.answers import written_response
 
 
 async def show(_: Request, call: Call) -> Response:
@@ -20,7 +20,7 @@ async def show(_: Request, call: Call) -> Response:
     async with call.services.database.autocommit() as tx:
         running, pending = await native.queue(tx, call.caller.account_id)
     shown = [",".join(map(wire.queue_tuple, entries)) for entries in (running, pending)]
-    return written_response(f'{{"queue_running":[{shown[0]}],"queue_pending":[{shown[1]}]}}')
+    return listed(call, f'{{"queue_running":[{shown[0]}],"queue_pending":[{shown[1]}]}}')
 
 
 async def change(request: Request, call: Call) -> Response:
