@@ -155,8 +155,8 @@ async def test_lists_that_nobody_reads_are_few(
         assert (refused.status_code, refused.json()["error"]["type"]) == (429, "too_many_lists")
         assert (await client.get("/api/jobs")).status_code == 200
         assert len((await other.get("/queue")).content) > 12_000_000
-    while (await client.get("/queue")).status_code == 429:
-        await asyncio.sleep(0.05)  # noqa: ASYNC110 - who went away is noticed by the server, which tells nobody
+    while (await client.get("/queue")).status_code == 429:  # noqa: ASYNC110 - the server sees it, and tells nobody
+        await asyncio.sleep(0.05)
 
 
 @contextlib.asynccontextmanager
