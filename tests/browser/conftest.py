@@ -28,9 +28,12 @@ def atelier() -> Generator[Installation]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Generator[Browser]:
-    """Debian's, without its sandbox: root may not have one."""
+    """Debian's, without its sandbox: root may not have one.
+
+    While it is there, this thread's event loop is Playwright's: no other test can have one.
+    """
     if not CHROMIUM.exists() and not (_is_ci() and debian.installed("chromium")):
         _cannot("there is no /usr/bin/chromium: apt install chromium")
     with sync_playwright() as playwright:
@@ -41,7 +44,7 @@ def chromium() -> Generator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def people(chromium: Browser, atelier: Installation) -> Generator["People"]:
     made = People(chromium, atelier)
     yield made
