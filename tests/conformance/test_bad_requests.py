@@ -174,12 +174,18 @@ def test_a_probe_without_a_good_key_is_401_without_a_body(atelier: Installation)
         ("GET", "/api/v2/"),
         ("GET", "/api/v2/jobs/"),
         ("GET", "/api/v2/nonsense"),
-        ("POST", "/nonsense"),
-        ("GET", "/api/v2/jobs/../../health/x"),
     ],
 )
 def test_what_is_not_there_is_404_in_the_envelope(http: httpx.Client, method: str, path: str) -> None:
     assert code(http.request(method, path)) == (404, "not_found")
+
+
+def test_what_is_not_there_beside_the_contract_is_told_as_a_server_tells_it(http: httpx.Client) -> None:
+    got = http.get("/api/v2/jobs/../../health/x")
+    posted = http.post("/nonsense")
+
+    assert (got.status_code, got.text) == (404, "404: Not Found")
+    assert (posted.status_code, posted.text) == (405, "405: Method Not Allowed")
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,11 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def native_site(ground: Ground) -> AsyncGenerator[Site]:
+    """Its one dispatcher keeps its server also while a busy machine keeps it from renewing."""
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(simulator(SLOW))
         await ground.add_server(server, "sim-1")
-        ground.tasks.start(ground.dispatcher().run())
+        ground.tasks.start(ground.dispatcher(hold=45.0, expiry=60.0).run())
         await ground.known(1)
         near = _services(ground)
         near_url = await stack.enter_async_context(api_process(near, shared=True))

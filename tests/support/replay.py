@@ -21,7 +21,7 @@ from atelier.simulator.config import SimulatorConfig
 from atelier.simulator.server import create_app
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds until a message that the real server sent counts as missing."""
 
 IDLE: list[Any] = [{"exec_info": {"queue_remaining": 0}}, {"queue_running": [], "queue_pending": []}]
