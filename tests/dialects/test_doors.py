@@ -219,6 +219,19 @@ async def test_no_cache_keeps_for_others_what_one_was_answered(url: str, tenant:
     } == {}
 
 
+async def test_a_socket_that_is_refused_is_no_error_of_ours(
+    services: Services, tenant: Tenant, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("info", "json")
+    foreign = Ask({**tenant.headers, "Origin": "http://evil.example"})
+    async with api_process(services) as url:
+        found = [await socket_status(url, path, foreign) for path in ("/ws", "/comfy/ws")]
+        found += [await socket_status(url, path, Ask()) for path in ("/ws", "/nowhere")]
+
+    assert found == [403, 403, 401, 403]
+    assert '"error"' not in "".join(capfd.readouterr())
+
+
 async def test_nothing_of_a_key_is_logged_in_any_way(
     services: Services, tenant: Tenant, capfd: pytest.CaptureFixture[str]
 ) -> None:

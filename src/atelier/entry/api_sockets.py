@@ -81,6 +81,8 @@ class ApiSockets(WebSocketsSansIOProtocol):
             self.writable.set()
             self._cut_soon()
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # else uvicorn logs each refusal as an error of the application
 
     def handle_ping(self) -> None:
         """Who does not read our answers gets none."""
