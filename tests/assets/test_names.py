@@ -17,7 +17,7 @@ from atelier.assets.names import (
     parse_new,
     parse_value,
 )
-from atelier.comfy.output_names import positions_in, shown_name
+from atelier.comfy.output_names import positions_in, server_name, shown_name
 
 PIECES = [
     "..",
@@ -117,6 +117,7 @@ def test_a_shown_name_says_its_position_and_can_be_loaded(name: str, position: i
         file = parse_value(f"{shown} [output]")
 
         assert position in positions_in(shown)
+        assert server_name(shown, position) == made
         assert file == FileName(Folder.OUTPUT, "", shown)
 
 

@@ -11,6 +11,7 @@ import aiohttp
 
 from atelier.accounts.service import Authenticator
 from atelier.dialects.comfyui.hub import Hub
+from atelier.dialects.comfyui.reach import Reach
 from atelier.dialects.links import LinkSigner
 from atelier.dialects.services import Services
 from atelier.fleet.view import FleetView
@@ -64,6 +65,7 @@ async def native_site(ground: Ground) -> AsyncGenerator[Site]:
         ground.tasks.start(ground.dispatcher(hold=45.0, expiry=60.0).run())
         await ground.known(1)
         near = _services(ground)
+        await stack.enter_async_context(_reach(near).opened())
         near_url = await stack.enter_async_context(api_process(near, shared=True))
         far_url = await stack.enter_async_context(api_process(await _elsewhere(near)))
         tenant, stranger = [await make_tenant(ground.database, name) for name in ("tenant", "stranger")]
@@ -80,7 +82,13 @@ def _services(ground: Ground) -> Services:
         intake=ground.intake,
         authenticator=Authenticator(ground.database, PEPPER),
         links=LinkSigner(b"link secret"),
+        reach=Reach(ground.view),
     )
+
+
+def _reach(services: Services) -> Reach:
+    assert services.reach is not None
+    return services.reach
 
 
 async def _elsewhere(services: Services) -> Services:

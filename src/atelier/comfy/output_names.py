@@ -34,6 +34,16 @@ def positions_in(name: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(one[1]) for one in found if one))
 
 
+def server_name(name: str, position: int) -> str | None:
+    """What the server called the file of the job at `position` that is shown as `name`; None if it is not its."""
+    counted = re.fullmatch(rf"(.*_){position:05}(?:-(\d{{5,}}))?({_REST})", name, re.DOTALL)
+    if counted is not None:
+        stem, count, rest = counted.groups()
+        return f"{stem}{count or '00001'}{rest}"
+    plain = re.fullmatch(rf"(.+)-{position:05}((?:\.[^.]*)?)", name, re.DOTALL)
+    return plain[1] + plain[2] if plain else None
+
+
 def shown_folder(subfolder: str, run_folder: str) -> str:
     """What the graph asked for: `subfolder` as the server says it, without the run's own folder."""
     plain = subfolder.replace("\\", "/").strip("/")

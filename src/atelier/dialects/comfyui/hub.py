@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 import structlog
 
 from atelier.dialects.comfyui.follower import Follower, Ground
-from atelier.dialects.comfyui.runs import Run
+from atelier.dialects.comfyui.runs import File, Run
 from atelier.dialects.comfyui.sockets import GOING_AWAY, NoSocketLeft, Places
 from atelier.jobs.relay import Relay
 from atelier.kit.background import background
@@ -67,6 +67,11 @@ class Hub:
         follower = self._followers.get(account_id)
         if follower is not None:
             follower.submitted(Run(job_id, prompt_id, client_id))
+
+    def maker_of(self, account_id: AccountId, file: File) -> JobId | None:
+        """The account's job that runs and whose sockets here were told of this file."""
+        follower = self._followers.get(account_id)
+        return follower.audience.runs.maker_of(file) if follower is not None else None
 
     def _follower(self, account_id: AccountId) -> Follower:
         known = self._followers.get(account_id)

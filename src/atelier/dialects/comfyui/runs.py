@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from atelier.comfy.replies import as_object
 from atelier.dialects.comfyui import wire
 from atelier.dialects.comfyui.layouts import event, event_of
 from atelier.dialects.comfyui.wire import Message
@@ -21,8 +22,15 @@ MAX_RUNS = 10_000
 MAX_EARLY = 64
 """Frames of one job that are kept until it is known which prompt that is."""
 
+MAX_FILES = 1_000
+"""Files of one run whose names are remembered until it ends."""
+
 MAX_ENDED = 10_000
 """Ended jobs that are remembered, so that nothing of them is told again."""
+
+
+File = tuple[str, str, str]
+"""Type, subfolder and name, as a client asks for it."""
 
 
 @dataclass(slots=True)
@@ -30,7 +38,8 @@ class Run:
     """`began`: its start is known to who listens; `cached`: what was cached too. `whole`: followed from before.
 
     `executing` is the last message that said which node runs: who comes back is told it again (wire contract 7.1).
-    `shown` are the nodes whose output was told. `look` is a preview that the next message of progress goes before.
+    `shown` are the nodes whose output was told, `files` the files in it. `look` is a preview that the next message
+    of progress goes before.
     """
 
     job_id: JobId
@@ -41,6 +50,7 @@ class Run:
     cached: bool = False
     executing: str | None = None
     shown: set[str] = field(default_factory=set[str])
+    files: set[File] = field(default_factory=set[File])
     look: Frame | None = None
 
     def take(self, frame: Frame) -> Iterator[str | bytes]:
@@ -75,8 +85,9 @@ class Run:
             self.cached = True
         elif kind == "executing":
             self.executing = text
-        elif kind == "executed" and (node := _data_of(text).get("node")) is not None:
+        elif kind == "executed" and (node := (data := _data_of(text)).get("node")) is not None:
             self.shown.add(str(node))
+            self.files.update(itertools.islice(_files(data.get("output")), MAX_FILES - len(self.files)))
 
 
 class Runs:
@@ -127,6 +138,10 @@ class Runs:
             del self._ended[next(iter(self._ended))]
         return self._runs.pop(job_id, None)
 
+    def maker_of(self, file: File) -> JobId | None:
+        """The job that runs and told of this file."""
+        return next((job_id for job_id, run in self._runs.items() if file in run.files), None)
+
     def begun(self) -> list[JobId]:
         """Those that run, as far as was heard."""
         return [job_id for job_id, run in self._runs.items() if run.began]
@@ -162,6 +177,17 @@ def _executed(entry: Entry) -> Iterator[tuple[str, Message]]:
         display_node = place.get("display_node", node)
         data = {"node": node, "display_node": display_node, "output": output, "prompt_id": entry.prompt_id}
         yield node, ("executed", data)
+
+
+def _files(output: object) -> Iterator[File]:
+    """The files among what a node shows."""
+    for shown in as_object(output).values():
+        for one in map(as_object, cast("list[object]", shown) if isinstance(shown, list) else ()):
+            match one:
+                case {"filename": str(name), "subfolder": str(subfolder), "type": str(kind)}:
+                    yield kind, subfolder, name
+                case _:
+                    continue
 
 
 def _data_of(text: str) -> dict[str, Any]:

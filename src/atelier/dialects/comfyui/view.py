@@ -17,7 +17,7 @@ from atelier.assets.names import FileName, annotated, inner_path, parse_folder
 from atelier.assets.rules import PATH_BYTES
 from atelier.dialects import stored
 from atelier.dialects.auth import Call
-from atelier.dialects.comfyui import awaited
+from atelier.dialects.comfyui import awaited, early
 from atelier.dialects.comfyui.pixels import DEFAULT_QUALITY, Variant
 from atelier.dialects.comfyui.routing import get
 from atelier.kit.http.ranges import Slice, Unsatisfiable, Whole
@@ -32,6 +32,9 @@ async def view(request: Request, call: Call) -> Response:
     asked = _asked(query)
     if isinstance(asked, int):
         return Response(status_code=asked)
+    shown = await early.fetch(call, asked)
+    if shown is not None:
+        return _shown_early(shown, asked.name)
     asset = await awaited.find(call, asked)
     if asset is None:
         return Response(status_code=404)
@@ -95,6 +98,17 @@ async def _file(request: Request, call: Call, asset: Asset, name: str) -> Respon
             return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{asset.size}"})
 
 
+def _shown_early(content: bytes, name: str) -> Response:
+    """What a run that goes on has shown: whole and as it is, for the eye; nobody keeps it."""
+    kind = _kind(mimetypes.guess_type(name)[0] or "application/octet-stream")
+    headers = {
+        "Cache-Control": "private, no-store",
+        "Content-Disposition": disposition(name, attached=kind == "application/octet-stream"),
+        "Content-Type": kind,
+    }
+    return Response(content, headers={**stored.SAFE, **headers})
+
+
 async def _copy(request: Request, call: Call, asset: Asset, variant: Variant, name: str) -> Response:
     etag = f'"{asset.hash.hex()}-{variant.tag}"'
     headers = {**_headers(asset, name, variant.content_type), "ETag": etag}
@@ -126,7 +140,10 @@ def disposition(name: str, *, attached: bool) -> str:
 
 def _content_type(asset: Asset, name: str) -> str:
     """By the name, as ComfyUI has it, else by the bytes; what a browser would run is only to be saved."""
-    kind = mimetypes.guess_type(name)[0] or asset.content_type
+    return _kind(mimetypes.guess_type(name)[0] or asset.content_type)
+
+
+def _kind(kind: str) -> str:
     runs = kind.partition(";")[0] in _RUNS or any(sign in kind for sign in _MAY_RUN)
     return "application/octet-stream" if runs else kind
 

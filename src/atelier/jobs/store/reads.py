@@ -3,6 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -18,7 +19,7 @@ from atelier.jobs.model import (
     Progress,
 )
 from atelier.kit.database import Tx
-from atelier.kit.ids import AccountId, AssetId, JobId
+from atelier.kit.ids import AccountId, AssetId, JobId, ServerId
 
 # `(account_id = …) IS TRUE` beside an id: the owner is part of the question and never the way to the answer. A
 # plan that was made while the table was empty would else go through all jobs of the account.
@@ -50,6 +51,28 @@ async def at_position(tx: Tx, account_id: AccountId, position: int) -> Job | Non
     rows = await tx.execute(_JOB + "WHERE j.account_id = %s AND j.position = %s", (account_id, position))
     row = await rows.fetchone()
     return job_of(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a job is now: the server, and what it calls the prompt. `claimed_at` tells the day of its folder."""
+
+    position: int
+    server_id: ServerId
+    prompt_id: uuid.UUID
+    claimed_at: dt.datetime
+
+
+async def whereabouts(tx: Tx, account_id: AccountId, job_id: JobId) -> Whereabouts | None:
+    """Of the account's own job; None while no server has it."""
+    rows = await tx.execute(
+        "SELECT j.position, a.server_id, a.prompt_id, a.claimed_at FROM jobs j"
+        " JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt AND a.state <> 'ended'"
+        " WHERE j.id = %s AND (j.account_id = %s) IS TRUE",
+        (job_id, account_id),
+    )
+    row = await rows.fetchone()
+    return Whereabouts(row[0], ServerId(row[1]), row[2], row[3].astimezone(dt.UTC)) if row else None
 
 
 async def page(
