@@ -98,6 +98,8 @@ class Acts:
         for _ in range(MOST_JOBS):
             await self.ripen()
             heads = await _heads(self.observer)
+            if not heads:
+                break
             for claim in await claims.claim(self.observer, last.me, _wishes(heads, last.leases, Tape(b""))):
                 await self._end(claim)
 
