@@ -101,7 +101,9 @@ def test_a_graph_without_its_envelope_is_told_where_it_belongs(body: bytes, cure
     with pytest.raises(InvalidWorkflow) as refused:
         parse_prompt(body)
 
-    assert (error := refused.value.details["error"])["type"] == "no_prompt"
+    assert refused.value.details is not None
+    error = refused.value.details["error"]
+    assert error["type"] == "no_prompt"
     assert cure in error["details"]
 
 
