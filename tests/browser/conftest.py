@@ -1,8 +1,6 @@
 """One installation and one browser for the whole folder; each person has a window of their own."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Never
@@ -11,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from browser.editor import Editor
-from conformance.installation import Installation, installation
+from conformance.installation import Installation, throwaway
 from tools import debian
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -19,13 +17,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 
 @pytest.fixture(scope="session")
 def atelier() -> Generator[Installation]:
-    folder = Path(tempfile.mkdtemp(prefix="atelier-browser-"))
-    folder.chmod(0o755)  # the embedded PostgreSQL of root works as another user
-    try:
-        with installation(folder) as started:
-            yield started
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with throwaway("browser") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,18 @@
 """One installation for the whole folder, a client of each kind for every test, and a second account."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Generator
-from pathlib import Path
 
 import httpx
 import pytest
 from comfy_sdk import AsyncComfy, Comfy
 
-from conformance.installation import Installation, installation
+from conformance.installation import Installation, throwaway
 
 
 @pytest.fixture(scope="session")
 def atelier() -> Generator[Installation]:
-    folder = Path(tempfile.mkdtemp(prefix="atelier-conformance-"))
-    folder.chmod(0o755)  # the embedded PostgreSQL of root works as another user
-    try:
-        with installation(folder) as started:
-            yield started
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with throwaway("conformance") as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,18 @@ class Installation:
     def revoke(self, key: str) -> None:
         command = [*ATELIER, "keys", "revoke", key, "--state", str(self.folder)]
         subprocess.run(command, env=environment(), capture_output=True, check=True, timeout=START_SECONDS)
+
+
+@contextlib.contextmanager
+def throwaway(name: str) -> Generator[Installation]:
+    """One in a folder of its own, which is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix=f"atelier-{name}-"))
+    folder.chmod(0o755)  # the embedded PostgreSQL of root works as another user
+    try:
+        with installation(folder) as started:
+            yield started
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from atelier.intake import again
 from atelier.intake.prompt_words import PromptRefused
 from atelier.jobs import native
 from atelier.jobs import service as jobs
-from atelier.jobs.model import OutputKind, Prompt
+from atelier.jobs.model import OutputKind
+from atelier.jobs.prompt import Prompt
 from atelier.jobs.store import attempts
 from atelier.kit.ids import AccountId, AssetId, new_uuid
 from support.comfy_recordings import object_info

@@ -1,7 +1,8 @@
 """Whoever takes a server over goes on with what lives there, unless it has cost too many dispatchers."""
 
 from atelier.jobs import service
-from atelier.jobs.model import Claim, JobState, Prompt
+from atelier.jobs.model import Claim, JobState
+from atelier.jobs.prompt import Prompt
 from atelier.kit.ids import DispatcherId
 from support.yard import SERVER, Yard, kinds
 

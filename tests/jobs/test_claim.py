@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from atelier.jobs import rules, service
-from atelier.jobs.model import Cause, Claim, JobState, Limits, Prompt, Told, Wish
+from atelier.jobs.model import Cause, Claim, JobState, Limits, Wish
+from atelier.jobs.prompt import Prompt, Told
 from atelier.jobs.store import claims
 from atelier.kit.ids import DispatcherId, JobId, ServerId, new_uuid
 from support.yard import Yard, blocked, kinds

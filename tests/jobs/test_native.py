@@ -7,8 +7,9 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from atelier.jobs import native, service
-from atelier.jobs.model import Claim, Job, JobState, Prompt, Report
+from atelier.jobs.model import Claim, Job, JobState
 from atelier.jobs.native import Entry
+from atelier.jobs.prompt import Prompt, Report
 from atelier.jobs.store import attempts
 from atelier.kit.ids import AccountId, DispatcherId, JobId, new_uuid
 from support.yard import Yard, kinds, made

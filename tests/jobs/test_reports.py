@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from atelier.jobs import native, service
-from atelier.jobs.model import Claim, JobError, JobState, Outcome, Prompt, Report
+from atelier.jobs.model import Claim, JobError, JobState, Outcome
+from atelier.jobs.prompt import Prompt, Report
 from atelier.kit.ids import DispatcherId
 from support.yard import Yard, made
 

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from atelier.jobs import service
-from atelier.jobs.model import IdempotencyKey, Job, JobState, Prompt
+from atelier.jobs.model import IdempotencyKey, Job, JobState
+from atelier.jobs.prompt import Prompt
 from atelier.jobs.service import DuplicatePrompt, IdempotencyKeyReused, QueueBounds, QueueFull
 from atelier.jobs.store import sweep
 from atelier.kit.database import Database

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from atelier.fleet.model import Origin
 from atelier.fleet.store import leasing, roster
 from atelier.jobs import native, rules, service
-from atelier.jobs.model import Cause, Claim, Head, IdempotencyKey, JobError, Limits, Outcome, Prompt, Wish
+from atelier.jobs.model import Cause, Claim, Head, IdempotencyKey, JobError, Limits, Outcome, Wish
+from atelier.jobs.prompt import Prompt
 from atelier.jobs.store import attempts, claims, sweep, waiting
 from atelier.jobs.store.waiting import Asked
 from atelier.kit.database import Tx

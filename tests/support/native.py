@@ -10,8 +10,9 @@ from typing import Any
 
 from atelier.intake import native
 from atelier.intake.native import NativeOrder
-from atelier.jobs.model import Job, Report
+from atelier.jobs.model import Job
 from atelier.jobs.native import Entry, entry
+from atelier.jobs.prompt import Report
 from atelier.jobs.relay import Frame, FrameKind, Relay
 from support.fleet import Ground
 

@@ -7,7 +7,8 @@ from atelier.assets import service as assets
 from atelier.fleet.model import Origin
 from atelier.fleet.store import leasing, roster
 from atelier.jobs import rules, service
-from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome, OutputKind, Preview, Progress, Report, Wish
+from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome, OutputKind, Preview, Progress, Wish
+from atelier.jobs.prompt import Report
 from atelier.jobs.store import attempts, claims, live
 from atelier.kit.database import Database
 from atelier.kit.ids import AssetId, DispatcherId, JobId, ServerId, new_uuid

@@ -10,7 +10,8 @@ import structlog
 from atelier.dispatch.attempt import Attempt
 from atelier.fleet.store import roster
 from atelier.jobs import service as jobs
-from atelier.jobs.model import Cause, Claim, JobError, Outcome, Report
+from atelier.jobs.model import Cause, Claim, JobError, Outcome
+from atelier.jobs.prompt import Report
 from atelier.kit.database import AWAY, Database, Tx
 
 _log = structlog.get_logger(__name__)

@@ -15,7 +15,8 @@ from atelier.dispatch.ends import End, Gone, NotPlaced, NotSent
 from atelier.dispatch.failures import Failures
 from atelier.fleet.model import Origin
 from atelier.jobs import service as jobs
-from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome, Report
+from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome
+from atelier.jobs.prompt import Report
 from atelier.kit import clock
 from atelier.kit.database import Database
 from atelier.kit.errors import Refusal

@@ -39,7 +39,8 @@ from atelier.comfy.rewriting import (
     value,
     written_names,
 )
-from atelier.jobs.model import Claim, JobError, Report, Told
+from atelier.jobs.model import Claim, JobError
+from atelier.jobs.prompt import Report, Told
 from atelier.jobs.relay import Frame, FrameKind, Relay
 from atelier.kit import clock
 

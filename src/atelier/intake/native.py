@@ -28,7 +28,8 @@ from atelier.intake.prompt_words import (
 )
 from atelier.intake.rules import check_files, is_foreign
 from atelier.intake.service import Intake, Judged, Order, is_asset, judged
-from atelier.jobs.model import Job, Prompt
+from atelier.jobs.model import Job
+from atelier.jobs.prompt import Prompt
 
 DIALECT = "comfyui"
 

@@ -18,7 +18,8 @@ from atelier.fleet.view import FleetView
 from atelier.intake.needs import Needs, needs_of
 from atelier.intake.rules import check_files
 from atelier.jobs import service as jobs
-from atelier.jobs.model import IdempotencyKey, Job, NewJob, Prompt
+from atelier.jobs.model import IdempotencyKey, Job, NewJob
+from atelier.jobs.prompt import Prompt
 from atelier.kit.database import Database, Tx
 from atelier.kit.ids import AccountId, AssetId, JobId, new_uuid
 from atelier.kit.wakeups import Wakeups

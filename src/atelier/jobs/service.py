@@ -20,9 +20,9 @@ from atelier.jobs.model import (
     Page,
     Preview,
     Progress,
-    Report,
 )
 from atelier.jobs.outflow import Outflow
+from atelier.jobs.prompt import Report
 from atelier.jobs.store import attempts, claims, live, reads
 from atelier.jobs.store import submit as submits
 from atelier.kit import clock

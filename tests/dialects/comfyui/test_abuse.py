@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from atelier.dialects.services import Services
-from atelier.jobs.model import Report
+from atelier.jobs.prompt import Report
 from support.graphs import picture
 from support.prompts import job_id, prompt, queue
 from support.serving import Tenant

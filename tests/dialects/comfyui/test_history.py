@@ -2,7 +2,7 @@ from typing import Any
 
 import httpx
 
-from atelier.jobs.model import Report
+from atelier.jobs.prompt import Report
 from support.graphs import picture
 from support.prompts import history, job_id, prompt, v2_job
 from support.stage import Stage

@@ -12,8 +12,9 @@ from atelier.dialects.comfyui.audience import Audience
 from atelier.dialects.comfyui.layouts import event, reader_of
 from atelier.dialects.comfyui.runs import Run
 from atelier.dialects.comfyui.sockets import Client
-from atelier.jobs.model import Job, JobError, JobState, Prompt, Report
+from atelier.jobs.model import Job, JobError, JobState
 from atelier.jobs.native import Entry
+from atelier.jobs.prompt import Prompt, Report
 from atelier.jobs.relay import Frame, FrameKind
 from atelier.kit.ids import AccountId, JobId, new_uuid
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from atelier.dialects.comfyui import wire
-from atelier.jobs.model import Job, JobError, JobState, Output, OutputKind, Prompt, Report
+from atelier.jobs.model import Job, JobError, JobState, Output, OutputKind
 from atelier.jobs.native import Entry
+from atelier.jobs.prompt import Prompt, Report
 from atelier.kit.ids import AccountId, AssetId, JobId
 from support.comfy_recordings import histories, queues
 from support.graphs import picture

@@ -10,38 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from atelier.comfy.catalog import as_list, as_object
+from atelier.comfy.folders import FOLDERS, LEGACY, NOT_MODELS
 from atelier.dialects.auth import Call
 from atelier.dialects.comfyui.copies import Copy
 from atelier.dialects.comfyui.reach import Reach
 from atelier.dialects.comfyui.routing import get
 from atelier.fleet.model import Server
 
-FOLDERS = (
-    "checkpoints",
-    "configs",
-    "loras",
-    "vae",
-    "text_encoders",
-    "diffusion_models",
-    "clip_vision",
-    "style_models",
-    "embeddings",
-    "diffusers",
-    "vae_approx",
-    "controlnet",
-    "gligen",
-    "upscale_models",
-    "custom_nodes",
-    "hypernetworks",
-    "photomaker",
-    "classifiers",
-    "model_patches",
-    "audio_encoders",
-)
-"""Every ComfyUI has these (recorded of 0.3.64), whether anything lies there or not."""
-
-LEGACY = {"unet": "diffusion_models", "clip": "text_encoders"}
-NOT_MODELS = frozenset({"configs", "custom_nodes"})
 WITH_METADATA = ".safetensors"
 
 Files = Mapping[str, Mapping[str, int]]

@@ -8,7 +8,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from atelier.jobs.model import Claim, Counters, Failed, JobError, JobState, Made, Outcome, Report
+from atelier.jobs.model import Claim, Counters, Failed, JobError, JobState, Made, Outcome
+from atelier.jobs.prompt import Report
 from atelier.kit.database import Tx
 from atelier.kit.ids import JobId
 from atelier.kit.storable import json_text

@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from atelier.jobs.model import Claim, Limits, Prompt, Told, Wish
+from atelier.jobs.model import Claim, Limits, Wish
+from atelier.jobs.prompt import Prompt, Told
 from atelier.kit.database import Tx
 from atelier.kit.ids import DispatcherId, JobId, ServerId
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from atelier.jobs.model import Job, JobState, Prompt, Report
+from atelier.jobs.model import Job, JobState
+from atelier.jobs.prompt import Prompt, Report
 from atelier.jobs.store import native_statements as statements
 from atelier.jobs.store.reads import job_of
 from atelier.kit.database import Tx

@@ -5,7 +5,8 @@ from typing import Any
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Json, Jsonb
 
-from atelier.jobs.model import Job, JobState, NewJob, Prompt
+from atelier.jobs.model import Job, JobState, NewJob
+from atelier.jobs.prompt import Prompt
 from atelier.kit.database import Tx
 from atelier.kit.written import text_of
 

@@ -8,35 +8,12 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
+from atelier.comfy.folders import FOLDERS, LEGACY, NOT_MODELS
 from atelier.simulator.memory import GIB, size_gb
 from atelier.simulator.state import Simulator, simulator_of
 
 VERSION = "0.3.64"
 DEVICE = "SIMULATED (no GPU, pictures are drawn)"
-FOLDERS = (
-    "checkpoints",
-    "configs",
-    "loras",
-    "vae",
-    "text_encoders",
-    "diffusion_models",
-    "clip_vision",
-    "style_models",
-    "embeddings",
-    "diffusers",
-    "vae_approx",
-    "controlnet",
-    "gligen",
-    "upscale_models",
-    "custom_nodes",
-    "hypernetworks",
-    "photomaker",
-    "classifiers",
-    "model_patches",
-    "audio_encoders",
-)
-_ALIASES = {"unet": "diffusion_models", "clip": "text_encoders"}
-_NOT_MODELS = frozenset({"configs", "custom_nodes"})
 _RAM = 32 * GIB
 
 
@@ -97,7 +74,7 @@ async def models_of(request: web.Request) -> web.Response:
 async def model_folders(request: web.Request) -> web.Response:
     root = simulator_of(request).folders.root
     shown = [
-        {"name": name, "folders": [str(root / "models" / name)]} for name in FOLDERS if name not in _NOT_MODELS
+        {"name": name, "folders": [str(root / "models" / name)]} for name in FOLDERS if name not in NOT_MODELS
     ]
     return web.json_response(shown)
 
@@ -114,7 +91,7 @@ async def model_files(request: web.Request) -> web.Response:
 def _folder(request: web.Request) -> str:
     """The folder that the path names, old names included. Raises 404 for an unknown one."""
     name = request.match_info["folder"]
-    folder = _ALIASES.get(name, name)
+    folder = LEGACY.get(name, name)
     if folder not in FOLDERS:
         raise EmptyNotFound
     return folder
