@@ -37,10 +37,13 @@ class Stage:
 
     async def start(self, job_id: JobId, number: int = 1) -> Claim:
         claim = await self.claim(job_id, number)
+        await self.begin(claim)
+        return claim
+
+    async def begin(self, claim: Claim) -> None:
         async with self.database.transaction() as tx:
             assert await attempts.running(tx, claim)
         self._told(claim)
-        return claim
 
     async def progress(self, claim: Claim, value: float) -> None:
         shown = Progress(value, 1, 3, "3", "KSampler", 5, 20, "KSampler 5/20")

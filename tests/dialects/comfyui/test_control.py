@@ -1,3 +1,5 @@
+import asyncio
+
 import httpx
 
 from atelier.accounts.model import Role
@@ -43,6 +45,36 @@ async def test_an_interrupt_with_an_id_stops_that_prompt_if_it_runs(
         assert answer.status_code == 200
 
     assert [await status(client, one) for one in (first, second, waiting)] == ["canceling", "running", "queued"]
+
+
+async def test_an_interrupt_reaches_what_was_held_when_it_came_and_nothing_later(
+    client: httpx.AsyncClient, stage: Stage
+) -> None:
+    """Several come while the first is still obeyed; none of them may stop the next prompt."""
+    held = str((await prompt(client))["prompt_id"])
+    claim = await stage.claim(job_id(held))
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(client.post("/interrupt"))
+        await asyncio.sleep(0.1)
+        await stage.succeed(claim)
+        later = await running(client, stage)
+
+    assert asked.result().status_code == 200
+    assert await status(client, later) == "running"
+
+
+async def test_an_interrupt_waits_for_a_start_that_is_being_written(
+    client: httpx.AsyncClient, stage: Stage
+) -> None:
+    held = str((await prompt(client))["prompt_id"])
+    claim = await stage.claim(job_id(held))
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(client.post("/interrupt"))
+        await asyncio.sleep(0.1)
+        await stage.begin(claim)
+
+    assert asked.result().status_code == 200
+    assert await status(client, held) == "canceling"
 
 
 async def test_nobody_interrupts_another(

@@ -5,7 +5,7 @@ of all accounts when it says `?account=all`.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,7 +25,7 @@ from atelier.kit.ids import AccountId, JobId
 START_SECONDS = 0.2
 """A client can hear that its prompt runs so long before that is written down."""
 
-TRIES = 5
+TRIES = 4
 """To stop what may have begun; a prompt that a busy server only holds does not begin."""
 
 
@@ -33,17 +33,38 @@ async def interrupt(request: Request, call: Call) -> Response:
     """Stop the named prompt if it runs, or all that run; what waits is not meant. Always 200."""
     body = parse_lenient(await bodies.read(request, COMMAND_BYTES))
     prompt_id = str(body.get("prompt_id") or "") or None
-    for _ in range(TRIES):
-        if await _interrupt(request, call, prompt_id) or not await may_have_begun(call):
-            break
-        await asyncio.sleep(START_SECONDS)
+    held = await _held(call, prompt_id)
+    if not await _interrupt(request, call, prompt_id):
+        await _interrupt_soon(request, call, held)
     return Response()
+
+
+async def _interrupt_soon(request: Request, call: Call, held: Sequence[str]) -> None:
+    """What a server held when the request came may have begun already; what comes later is never meant."""
+    for _ in range(TRIES):
+        if not held:
+            return
+        await asyncio.sleep(START_SECONDS)
+        if any([await _interrupt(request, call, prompt_id) for prompt_id in held]):
+            return
+        still = await _held(call, None)
+        held = [prompt_id for prompt_id in held if prompt_id in still]
 
 
 async def may_have_begun(call: Call) -> bool:
     """Whether a server holds a prompt of the account, of which it is not written yet that it runs."""
+    return bool(await _held(call, None))
+
+
+async def _held(call: Call, prompt_id: str | None) -> list[str]:
+    """The account's prompts of which that can be said, or the named one if it is among them."""
     async with call.services.database.autocommit() as tx:
-        return any(one.state is JobState.CLAIMED for one in await native.live(tx, call.caller.account_id))
+        live = await native.live(tx, call.caller.account_id)
+    return [
+        one.prompt_id
+        for one in live
+        if one.state is JobState.CLAIMED and (prompt_id is None or one.prompt_id == prompt_id)
+    ]
 
 
 async def _interrupt(request: Request, call: Call, prompt_id: str | None) -> bool:
