@@ -1,5 +1,6 @@
 import base64
 import json
+import uuid
 from typing import Any
 
 import httpx
@@ -136,7 +137,10 @@ async def test_a_body_that_is_no_json_is_refused_in_the_same_shape(client: httpx
 
 
 async def test_null_members_are_as_good_as_none(client: httpx.AsyncClient) -> None:
-    await prompt(client, extra_data=None, client_id=None, prompt_id=None, number=None)
+    accepted = await prompt(client, extra_data=None, client_id=None, prompt_id=None, number=None)
+
+    assert uuid.UUID(accepted["prompt_id"])
+    assert isinstance(accepted["number"], int)
 
 
 async def test_a_body_over_the_limit_is_413_and_not_read(client: httpx.AsyncClient) -> None:
