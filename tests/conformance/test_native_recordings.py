@@ -23,7 +23,7 @@ import pytest
 from conformance import graphs
 from conformance.installation import ATELIER, Installation, environment, installation, stop
 from simulator.test_recordings import frame, leave_a_latent_in_the_cache
-from support.replay import Exchange, Replay, Side, Wire, is_step, recording
+from support.replay import PATIENCE, Exchange, Replay, Side, Wire, is_step, recording
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -114,6 +114,19 @@ class Through(Replay):
     async def _socket(self, group: asyncio.TaskGroup, event: dict[str, Any]) -> None:
         await super()._socket(group, event)
         self.wires[event["conn"]].unsure |= {"progress_state"}
+
+    async def _ask(self, asked: dict[str, Any], answer: dict[str, Any]) -> None:
+        if asked["path"].endswith("/interrupt"):
+            await self._until_heard()
+        await super()._ask(asked, answer)
+
+    async def _until_heard(self) -> None:
+        """What the real server had begun when it was interrupted has begun here too."""
+        for wire in self.wires.values():
+            begun = {self.real.name(one) for one in prompts_in(wire.expected) - self.skipped}
+            async with asyncio.timeout(PATIENCE), wire.news:
+                while not begun <= {self.here.name(one) for one in prompts_in(wire.received)}:
+                    await wire.news.wait()
 
     def _learn(self, exchange: Exchange) -> None:
         super()._learn(exchange)
@@ -217,6 +230,12 @@ def check(replay: Through, name: str) -> None:
         if missing and name not in WIRES:
             found.append(f"{wire_name}: {missing}")
     assert found == []
+
+
+def prompts_in(messages: list[Any]) -> set[str]:
+    """Those of which something was told."""
+    said = [one["data"] for one in messages if isinstance(one, dict)]
+    return {str(data["prompt_id"]) for data in said if "prompt_id" in data}
 
 
 def unheard(replay: Through, wire: Wire) -> list[str]:

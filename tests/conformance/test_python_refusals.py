@@ -108,7 +108,7 @@ def test_an_editor_export_is_refused_by_name_here_and_there(comfy: Comfy) -> Non
     assert refused.code == "workflow_format_ui"
 
 
-@pytest.mark.parametrize("asset_id", [str(uuid.uuid4()), "not-a-uuid", "", None, 7])
+@pytest.mark.parametrize("asset_id", ["d6a3c6f0-5c1e-4c57-9a63-0b6a3b1c2d4e", "not-a-uuid", "", None, 7])
 def test_an_unknown_asset_is_refused_by_its_id(comfy: Comfy, asset_id: object) -> None:
     reference = {"__type": "core/ASSET", "info": {"id": asset_id}}
 
