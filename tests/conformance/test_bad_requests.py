@@ -13,7 +13,7 @@ import pytest
 from conformance import graphs
 from conformance.installation import Installation
 
-UNKNOWN = str(uuid.uuid4())
+UNKNOWN = "5e0f6a1c-2f0c-4a57-8d0e-6d5f3f1f7b11"
 JSON = {"Content-Type": "application/json"}
 GRAPH = graphs.quick().json
 
