@@ -20,6 +20,7 @@ from atelier.intake.rules import check_files
 from atelier.jobs import service as jobs
 from atelier.jobs.model import IdempotencyKey, Job, NewJob
 from atelier.jobs.prompt import Prompt
+from atelier.jobs.recipe import Recipe
 from atelier.kit.database import Database, Tx
 from atelier.kit.ids import AccountId, AssetId, JobId, new_uuid
 from atelier.kit.wakeups import Wakeups
@@ -52,6 +53,7 @@ class Order:
     number: float | None = None
     front: bool = False
     prompt: Prompt | None = None
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class Intake:
             number=order.number,
             front=order.front,
             prompt=order.prompt,
+            recipe=order.recipe,
         )
 
     async def accept(self, tx: Tx, job: NewJob) -> Job:

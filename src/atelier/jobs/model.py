@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atelier.jobs.prompt import Prompt, Told
+from atelier.jobs.recipe import Finish, Recipe
 from atelier.kit.ids import AccountId, AssetId, JobId, ServerId
 
 
@@ -99,6 +100,7 @@ class NewJob:
     number: float | None = None
     front: bool = False
     prompt: Prompt | None = None
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,7 @@ class Claim:
     run_timeout: float | None = None
     ran: float = 0.0
     told: Told | None = None
+    finish: Finish | None = None
 
 
 @dataclass(frozen=True, slots=True)

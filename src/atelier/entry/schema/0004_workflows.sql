@@ -1,0 +1,156 @@
+-- The registry: workflows and their versions, what jobs were made of, batches, results that are given again,
+-- webhooks and their deliveries.
+
+-- Those of folders and those that were imported. `account_id` NULL: everybody's. `current` is the revision that runs
+-- unless another is named, NULL while nothing is published. `withdrawn_at`: listed no more, its jobs stay readable.
+CREATE TABLE workflows (
+    key          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id           text NOT NULL CHECK (id ~ '^[a-z0-9][a-z0-9_-]{0,63}$'),
+    account_id   uuid,
+    origin       text NOT NULL CHECK (origin IN ('shipped', 'folder', 'imported')),
+    current      integer,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    changed_at   timestamptz NOT NULL DEFAULT now(),
+    withdrawn_at timestamptz
+);
+CREATE UNIQUE INDEX workflows_by_id ON workflows
+    (id, (coalesce(account_id, '00000000-0000-0000-0000-000000000000'::uuid)));
+CREATE INDEX workflows_changed ON workflows (changed_at);
+
+-- A published revision never changes. `version` is what its author calls it; `manifest` is as it was written, with
+-- every short form spelled out. `digest` is blake3 of manifest and graph. A draft is not run but by its owner.
+CREATE TABLE workflow_versions (
+    workflow_key bigint NOT NULL REFERENCES workflows ON DELETE CASCADE,
+    revision     integer NOT NULL CHECK (revision > 0),
+    version      text NOT NULL,
+    manifest     json NOT NULL,
+    graph        text NOT NULL,
+    digest       bytea NOT NULL,
+    draft        boolean NOT NULL DEFAULT false,
+    cover        bytea CHECK (octet_length(cover) <= 2000000),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workflow_key, revision)
+);
+
+-- One request for many jobs. `refused`: [{index, error}] of the items that were not accepted.
+CREATE TABLE batches (
+    id          uuid PRIMARY KEY,
+    account_id  uuid NOT NULL,
+    end_user    text NOT NULL DEFAULT '',
+    workflow    text NOT NULL,
+    total       integer NOT NULL CHECK (total > 0),
+    refused     jsonb NOT NULL DEFAULT '[]',
+    webhook     jsonb,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    ended_at    timestamptz,
+    keep_until  timestamptz NOT NULL
+);
+CREATE INDEX batches_of_account ON batches (account_id, created_at DESC);
+CREATE INDEX batches_keep_until ON batches (keep_until);
+
+-- What a job was made of. `params` are all parameters with their used values; `finish` is what its files become
+-- (atelier.jobs.recipe). `cache_key` names what it makes; `cached`: its files were made by an earlier job. `leader_id`:
+-- it waits for another job that makes the same. `webhook`: where this job alone is told of.
+CREATE TABLE job_recipes (
+    job_id       uuid PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
+    account_id   uuid NOT NULL,
+    workflow_key bigint NOT NULL,
+    revision     integer NOT NULL,
+    version      text NOT NULL,
+    params       jsonb NOT NULL DEFAULT '{}',
+    seed         bigint,
+    finish       jsonb,
+    batch_index  integer,
+    cache_key    bytea,
+    cached       boolean NOT NULL DEFAULT false,
+    leader_id    uuid,
+    webhook      jsonb
+);
+CREATE INDEX job_recipes_by_cache ON job_recipes (cache_key) WHERE cache_key IS NOT NULL;
+CREATE INDEX job_recipes_by_leader ON job_recipes (leader_id) WHERE leader_id IS NOT NULL;
+
+ALTER TABLE jobs
+    ADD COLUMN workflow text,
+    ADD COLUMN batch_id uuid;
+CREATE INDEX jobs_of_workflow ON jobs (account_id, workflow, position DESC) WHERE workflow IS NOT NULL;
+CREATE INDEX jobs_of_batch ON jobs (batch_id, position) WHERE batch_id IS NOT NULL;
+CREATE INDEX jobs_prepared ON jobs (wait_until) WHERE state = 'preparing';
+
+-- Small pictures of pictures and videos, made once for each content and size (pixels of the longer side).
+CREATE TABLE thumbnails (
+    hash       bytea NOT NULL REFERENCES blobs ON DELETE CASCADE,
+    size       smallint NOT NULL,
+    thumb_hash bytea NOT NULL REFERENCES blobs,
+    width      integer NOT NULL,
+    height     integer NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (hash, size)
+);
+CREATE INDEX thumbnails_by_thumb ON thumbnails (thumb_hash);
+
+-- Where an account is told what happened to its jobs. `secret` signs (Standard Webhooks, whsec_…); `events` empty:
+-- all that end a job or a batch. `failing_since`: when its deliveries began to fail.
+CREATE TABLE webhook_endpoints (
+    id            uuid PRIMARY KEY,
+    account_id    uuid NOT NULL,
+    url           text NOT NULL,
+    secret        text NOT NULL,
+    events        text[] NOT NULL DEFAULT '{}',
+    description   text NOT NULL DEFAULT '',
+    enabled       boolean NOT NULL DEFAULT true,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    failing_since timestamptz
+);
+CREATE INDEX webhook_endpoints_of_account ON webhook_endpoints (account_id);
+
+-- Events that somebody may be told of, written with the event itself by the trigger below; taken by the tasks.
+CREATE TABLE webhook_outbox (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id     uuid NOT NULL,
+    seq        integer NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- One thing told to one address. `id` is the message's webhook-id, the same on every try. `endpoint_id` NULL: the
+-- address came with the request, and `secret` with it.
+CREATE TABLE webhook_deliveries (
+    id           uuid PRIMARY KEY,
+    account_id   uuid NOT NULL,
+    endpoint_id  uuid REFERENCES webhook_endpoints ON DELETE CASCADE,
+    url          text NOT NULL,
+    secret       text,
+    event        text NOT NULL,
+    about        uuid NOT NULL,
+    body         text NOT NULL,
+    state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
+    tries        integer NOT NULL DEFAULT 0,
+    next_at      timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    delivered_at timestamptz,
+    replay_of    uuid,
+    UNIQUE NULLS NOT DISTINCT (about, event, endpoint_id, url, replay_of)
+);
+CREATE INDEX webhook_deliveries_of_account ON webhook_deliveries (account_id, created_at DESC);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_at) WHERE state = 'pending';
+CREATE TABLE webhook_tries (
+    delivery_id uuid NOT NULL REFERENCES webhook_deliveries ON DELETE CASCADE,
+    number      integer NOT NULL,
+    status      integer,
+    error       text NOT NULL DEFAULT '',
+    seconds     double precision NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (delivery_id, number)
+);
+
+CREATE FUNCTION webhook_note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO webhook_outbox (job_id, seq)
+    SELECT NEW.job_id, NEW.seq FROM jobs j WHERE j.id = NEW.job_id AND (
+        EXISTS (SELECT 1 FROM webhook_endpoints w WHERE w.account_id = j.account_id AND w.enabled)
+        OR j.batch_id IS NOT NULL
+        OR EXISTS (SELECT 1 FROM job_recipes r WHERE r.job_id = NEW.job_id AND r.webhook IS NOT NULL));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER webhook_note AFTER INSERT ON job_events FOR EACH ROW
+    WHEN (NEW.terminal OR (NEW.kind = 'status' AND NEW.data ->> 'state' = 'running'))
+    EXECUTE FUNCTION webhook_note();
