@@ -101,11 +101,22 @@ class DependsOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Strength:
+    """How strong a LoRA may be, and how strong it is where nothing is said."""
+
+    default: float = 0.5
+    minimum: float = 0.0
+    maximum: float = 2.0
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One thing that may be said. Bounds are inclusive; of a text and of lists they are lengths.
 
-    `default` None: there is none; `required`: it must be said. `folder` (MODEL, LORAS) is a model folder of
-    ComfyUI. `chain` is for LORAS alone; `batch` (IMAGES): the node input that takes all of them as one batch.
+    Of an ASPECT_RATIO they are pixels of each side, for sizes other than its tiles. `default` None: there is none;
+    `required`: it must be said. `folder` (MODEL, LORAS) is a model folder of ComfyUI. `chain` and `strength` are
+    for LORAS alone; `batch` (IMAGES): the node input that takes all of them as one batch.
     """
 
     name: str
@@ -126,6 +137,7 @@ class Parameter:
     bind: tuple[Binding, ...] = ()
     chain: Chain | None = None
     batch: Binding | None = None
+    strength: Strength = field(default_factory=Strength)
 
 
 @dataclass(frozen=True, slots=True)
