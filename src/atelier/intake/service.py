@@ -5,7 +5,7 @@ Whatever is refused here was refused before anything was written or charged.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 class Order:
     """What a dialect understood of a request. `workflow` is parsed JSON; `secrets` go to the server alone.
 
-    `size` is how many bytes the request had. `priority` (1-10) None: nothing was said.
+    `size` is how many bytes the request had. `priority` (1-10) None: nothing was said. `price` in milli-credits.
     """
 
     workflow: object
@@ -54,6 +54,7 @@ class Order:
     front: bool = False
     prompt: Prompt | None = None
     recipe: Recipe | None = None
+    price: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class Intake:
             front=order.front,
             prompt=order.prompt,
             recipe=order.recipe,
+            price=order.price,
         )
 
     async def accept(self, tx: Tx, job: NewJob) -> Job:
@@ -155,6 +157,15 @@ class Intake:
         await self.bounds.check(tx, job.account_id)
         await assets.named(tx, job.account_id, job.inputs)
         return await jobs.submit(tx, job)
+
+    async def accept_many(self, tx: Tx, many: Sequence[NewJob]) -> list[Job]:
+        """As `accept`, for jobs of one account that all have a recipe: all of them are accepted, or none is."""
+        if not many:
+            return []
+        account_id = many[0].account_id
+        await self.bounds.check(tx, account_id, len(many))
+        await assets.named(tx, account_id, {asset_id for job in many for asset_id in job.inputs})
+        return await jobs.submit_many(tx, many)
 
     async def thought(self, size: int, about: Callable[[], T]) -> T:
         """What this gives for a request of `size` bytes. Raises QueueFull.

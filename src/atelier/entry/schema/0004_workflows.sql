@@ -58,7 +58,7 @@ CREATE TABLE job_recipes (
     revision     integer NOT NULL,
     version      text NOT NULL,
     params       jsonb NOT NULL DEFAULT '{}',
-    seed         bigint,
+    seed         numeric(20),
     finish       jsonb,
     batch_index  integer,
     cache_key    bytea,

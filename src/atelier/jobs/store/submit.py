@@ -1,5 +1,10 @@
-"""A submit is one statement: idempotency key, graph, job, hold, first event and inputs stand or fall together."""
+"""A submit is one statement: idempotency key, graph, job, hold, first event and inputs stand or fall together.
 
+There are three of it: of a graph alone, with what a native client said of its prompt, and with what a job of a
+workflow was made of. A job has one or none of the two.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg.errors import UniqueViolation
@@ -7,6 +12,7 @@ from psycopg.types.json import Json, Jsonb
 
 from atelier.jobs.model import Job, JobState, NewJob
 from atelier.jobs.prompt import Prompt
+from atelier.jobs.store import recipes
 from atelier.kit.database import Tx
 from atelier.kit.written import text_of
 
@@ -40,19 +46,32 @@ WITH {before}key AS (
     INSERT INTO holds (job_id, account_id, amount) SELECT id, %(account)s, %(price)s FROM job
 ), event AS (
     INSERT INTO job_events (job_day, job_id, seq, kind, data)
-    SELECT (created_at AT TIME ZONE 'UTC')::date, id, 1, 'status', '{{"state": "queued"}}' FROM job
+    SELECT (created_at AT TIME ZONE 'UTC')::date, id, 1, 'status', {event} FROM job
 ), inputs AS (
     INSERT INTO job_inputs (job_id, asset_id)
     SELECT job.id, asset FROM job, unnest(%(inputs)s::uuid[]) AS asset
 ){behind}
 """
 
+_QUEUED = """'{"state": "queued"}'"""
+
 _SUBMIT = _STATEMENT.format(
     before="",
     and_free="",
     columns=")",
     values="",
+    event=_QUEUED,
     behind=" SELECT created_at, keep_until, position, false FROM job",
+)
+
+# What waits for the files of another job is not queued.
+_SUBMIT_RECIPE = _STATEMENT.format(
+    before="",
+    and_free="",
+    columns=", workflow, batch_id, state)",
+    values=", %(workflow)s, %(batch)s, %(state)s",
+    event="jsonb_build_object('state', %(state)s::text)",
+    behind=recipes.WRITTEN + " SELECT created_at, keep_until, position, false FROM job",
 )
 
 # Of a prompt that has its id already nothing is written, not even its idempotency key.
@@ -66,6 +85,7 @@ _SUBMIT_PROMPT = _STATEMENT.format(
     columns=", position, number) OVERRIDING SYSTEM VALUE",
     values=", place, CASE WHEN %(front)s AND %(number)s::float8 IS NULL THEN -place ELSE %(number)s::float8 END\n"
     "    FROM (SELECT nextval('jobs_position_seq') AS place) AS own",
+    event=_QUEUED,
     behind=""", prompt AS (
     INSERT INTO native_prompts (job_id, client_id, extra_data, outputs, shown)
     SELECT id, %(client_id)s, %(extra_data)s, %(outputs)s, %(shown)s FROM job WHERE %(is_prompt)s
@@ -85,6 +105,9 @@ class PromptIdTaken(Exception):  # noqa: N818 - the service says in words what i
 
 async def submit(tx: Tx, job: NewJob) -> Job | None:
     """Write the job. None, and nothing written, when its idempotency key is taken. Raises PromptIdTaken."""
+    if job.recipe is not None:
+        row = await (await tx.execute(_SUBMIT_RECIPE, _recipe_values(job))).fetchone()
+        return _accepted(job, row) if row else None
     if not _is_native(job):
         row = await (await tx.execute(_SUBMIT, _values(job))).fetchone()
         return _accepted(job, row) if row else None
@@ -97,6 +120,20 @@ async def submit(tx: Tx, job: NewJob) -> Job | None:
     if row is not None and row[-1]:
         raise PromptIdTaken
     return _accepted(job, row) if row else None
+
+
+async def submit_many(tx: Tx, jobs: Sequence[NewJob]) -> list[Job | None]:
+    """Write jobs that all have a recipe, in this order and on one way there and back, as `submit` writes one."""
+    if not jobs:
+        return []
+    accepted: list[Job | None] = []
+    async with tx.cursor() as cursor:
+        await cursor.executemany(_SUBMIT_RECIPE, [_recipe_values(job) for job in jobs], returning=True)
+        for job in jobs:
+            row = await cursor.fetchone()
+            accepted.append(_accepted(job, row) if row else None)
+            cursor.nextset()
+    return accepted
 
 
 def _is_native(job: NewJob) -> bool:
@@ -131,6 +168,17 @@ def _values(job: NewJob) -> dict[str, Any]:
     }
 
 
+def _recipe_values(job: NewJob) -> dict[str, Any]:
+    """Raises ValueError for a job that a client of the native API told of: the two are never one."""
+    if job.recipe is None or _is_native(job):
+        raise ValueError("this job has no recipe, or more than a recipe")
+    return _values(job) | recipes.values(job.recipe) | {"state": _state(job)}
+
+
+def _state(job: NewJob) -> JobState:
+    return JobState.PREPARING if job.recipe is not None and job.recipe.leader_id else JobState.QUEUED
+
+
 def _prompt_values(job: NewJob) -> dict[str, Any]:
     prompt = job.prompt or Prompt()
     return {
@@ -149,7 +197,7 @@ def _accepted(job: NewJob, row: tuple[Any, ...]) -> Job:
     return Job(
         id=job.id,
         account_id=job.account_id,
-        state=JobState.QUEUED,
+        state=_state(job),
         priority=job.priority,
         position=position,
         metadata=job.metadata,
