@@ -71,7 +71,7 @@ _SUBMIT_RECIPE = _STATEMENT.format(
     columns=", workflow, batch_id, state)",
     values=", %(workflow)s, %(batch)s, %(state)s",
     event="jsonb_build_object('state', %(state)s::text)",
-    behind=recipes.WRITTEN + " SELECT created_at, keep_until, position, false FROM job",
+    behind=recipes.WRITTEN + " SELECT created_at, keep_until, position, false FROM job",  # noqa: S608 - fixed
 )
 
 # Of a prompt that has its id already nothing is written, not even its idempotency key.
