@@ -66,8 +66,15 @@ CREATE TABLE job_recipes (
     leader_id    uuid,
     webhook      jsonb
 );
-CREATE INDEX job_recipes_by_cache ON job_recipes (cache_key) WHERE cache_key IS NOT NULL;
 CREATE INDEX job_recipes_by_leader ON job_recipes (leader_id) WHERE leader_id IS NOT NULL;
+
+-- Who makes what a key names, or made it last. Whoever accepts a job of the key, or lets another one lead, holds this
+-- row until its commit: so there is one leader, however many come at once. It is locked before any job.
+CREATE TABLE results (
+    cache_key bytea PRIMARY KEY,
+    job_id    uuid NOT NULL REFERENCES jobs ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
+) WITH (fillfactor = 80);
+CREATE INDEX results_by_job ON results (job_id);
 
 ALTER TABLE jobs
     ADD COLUMN workflow text,
