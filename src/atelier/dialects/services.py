@@ -14,6 +14,7 @@ from atelier.jobs.outlook import Outlook
 from atelier.jobs.queue import QueueFigures
 from atelier.jobs.relay import Relay
 from atelier.kit.database import Database
+from atelier.kit.http.outbound import Outbound
 from atelier.kit.http.patience import Patience
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
@@ -44,6 +45,8 @@ class Services:
     `reach` None: no server is asked anything on behalf of clients. `custom_routes`: whether routes that only packs
     of servers have are passed on to one of them.
 
+    `outbound` asks what clients name by its address.
+
     `closing` ends the open event streams when the process is told to stop.
     """
 
@@ -66,6 +69,7 @@ class Services:
     long_lists: StreamSlots = field(default_factory=lambda: StreamSlots(per_owner=8))
     shelf: Shelf = field(default_factory=Shelf)
     reach: Reach | None = None
+    outbound: Outbound = field(default_factory=lambda: Outbound(user_agent="Atelier"))
     custom_routes: bool = False
     hub: Hub = field(default_factory=Hub)
     pictures: Pictures = field(default_factory=Pictures)

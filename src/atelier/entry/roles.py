@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -37,6 +38,8 @@ from atelier.jobs.relay import Relay
 from atelier.jobs.service import QueueBounds
 from atelier.kit.background import background
 from atelier.kit.database import Database
+from atelier.kit.http.outbound import Outbound
+from atelier.kit.http.public_addresses import parse_networks
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.kit.wakeups import Wakeups
@@ -168,6 +171,7 @@ async def api(
         upload_limit=settings.upload_limit,
         streams=StreamSlots(per_owner=settings.max_streams_per_account),
         reach=reach,
+        outbound=outbound_of(settings),
         custom_routes=settings.custom_routes == "sticky",
         hub=Hub(Places(settings.max_sockets_per_account, settings.max_sockets)),
         session_lifetime=settings.session_lifetime,
@@ -199,6 +203,11 @@ async def api(
             for server in servers:
                 server.stop()
             await asyncio.gather(*serving)
+
+
+def outbound_of(settings: Settings) -> Outbound:
+    """Who asks what clients name by its address."""
+    return Outbound(user_agent=f"Atelier/{version('atelier')}", allowed=parse_networks(settings.outbound_allow))
 
 
 def outlook_of(ground: Foundation) -> Outlook:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from atelier.entry import old_names
 from atelier.kit.errors import SetupFailed
+from atelier.kit.http.public_addresses import parse_networks
 from atelier.kit.units import Seconds, Size
 
 PREFIX = "ATELIER_"
@@ -161,6 +162,11 @@ class Settings(BaseSettings):
         (), description="Origins whose pages may call the API, separated by commas; never *."
     )
 
+    outbound_allow: Names = Field(
+        (),
+        description="Networks (CIDR) that addresses of clients may lead into although they are not public.",
+    )
+
     # How processes live together
     lease_heartbeat: Seconds = Field(5, description="How often a dispatcher renews its leases on servers.")
     lease_hold: Seconds = Field(
@@ -196,6 +202,15 @@ class Settings(BaseSettings):
         if any("*" in origin for origin in origins):
             raise ValueError("name each origin, like https://studio.example.com: * would let every page in")
         return tuple(_http_url(origin) for origin in origins)
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _networks(cls, written: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            parse_networks(written)
+        except ValueError as error:
+            raise ValueError(f"write networks like 10.20.0.0/16 or one address: {error}") from error
+        return written
 
     @model_validator(mode="after")
     def _leases_end_in_order(self) -> Self:

@@ -149,6 +149,13 @@ class Outbound:
         self._tls = tls
         self._patience = patience
 
+    def check(self, url: str) -> None:
+        """What can be said against an address without looking its name up. Raises ForbiddenAddress."""
+        target = parse_target(url)
+        written = literal(target.raw_host or "")
+        if written is not None:
+            self._check((written,), target)
+
     def get(
         self, url: str, *, limit: int, accept: Collection[str] = ()
     ) -> contextlib.AbstractAsyncContextManager[Fetched]:
@@ -212,9 +219,12 @@ class Outbound:
         host = target.raw_host or ""
         written = literal(host)
         addresses = (written,) if written is not None else await self._looked_up(host, until)
-        if not all(is_public(address, self._allowed) for address in addresses):
-            raise ForbiddenAddress(f"{host} is not a public address.")
+        self._check(addresses, target)
         return addresses
+
+    def _check(self, addresses: Sequence[Address], target: URL) -> None:
+        if not all(is_public(address, self._allowed) for address in addresses):
+            raise ForbiddenAddress(f"{target.raw_host} is not a public address.")
 
     async def _looked_up(self, host: str, until: float) -> Sequence[Address]:
         try:
