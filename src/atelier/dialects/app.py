@@ -5,10 +5,11 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from atelier.dialects import dead_letters, files, health, jobs_v1, models, queue, servers
+from atelier.dialects import dead_letters, files, health, job_events, jobs_v1, models, queue, servers
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.comfyui import api as native_api
 from atelier.dialects.comfyui.envelope import native_envelope
@@ -28,17 +29,19 @@ from atelier.kit.http.request_ids import RequestIds
 
 REQUEST_ID_HEADERS = ("X-Request-Id", "X-Comfy-Request-Id")
 
-BODY_MODELS = (
+BODY_MODELS: tuple[type[BaseModel], ...] = (
     servers.NewServer,
     servers.ServerChange,
     jobs_v1.Priority,
     dead_letters.Chosen,
     queue.CleanUp,
     models.Several,
+    *job_events.EVENTS.values(),
 )
 
 ROUTERS = (
     jobs_v1.router,
+    job_events.router,
     health.router,
     files.router,
     servers.router,

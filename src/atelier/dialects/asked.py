@@ -60,5 +60,14 @@ def limit(text: str | None) -> int:
     return int(text)
 
 
+def flag(name: str, text: str | None, *, default: bool) -> bool:
+    """Raises InvalidQuery."""
+    if text is None:
+        return default
+    if text not in {"true", "false"}:
+        raise InvalidQuery(f"{name} is 'true' or 'false'.")
+    return text == "true"
+
+
 def moment(when: dt.datetime | None) -> str | None:
     return clock.rfc3339(when) if when else None

@@ -4,10 +4,10 @@ A member sees its account's jobs, an admin everybody's; a foreign id is simply n
 """
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
 from blake3 import blake3
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,17 +18,16 @@ from atelier.dialects import asked, jobs_v1_wire
 from atelier.dialects.auth import Call, Known, require_admin
 from atelier.dialects.openapi import answer, json_body, refusals
 from atelier.dialects.problems import ErrorEnvelope
+from atelier.dialects.whose import JobIdText, job_id_of, owner_of
 from atelier.intake import again
 from atelier.jobs import details
 from atelier.jobs import service as jobs
 from atelier.jobs.model import IdempotencyKey, Job, JobState
 from atelier.kit.database import Tx
 from atelier.kit.http.answers import json_response
-from atelier.kit.ids import AccountId, JobId, parse_uuid
+from atelier.kit.ids import AccountId, JobId
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
-
-JobIdText = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 
 _SHOWN = sorted({str(state.shown) for state in JobState})
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -102,8 +101,9 @@ async def list_all_jobs(request: Request, call: Known) -> Response:
 @router.get("/jobs/{job_id}", responses=answer(200, jobs_v1_wire.JobDetails) | refusals(ErrorEnvelope, 404))
 async def get_job_details(job_id: JobIdText, call: Known) -> Response:
     """One job with its attempts and what they left behind, why it waits, its place, and when it will begin."""
+    named = job_id_of(job_id)
     async with call.services.database.autocommit() as tx:
-        body = await _spelled(tx, call, await _owner(tx, call, job_id), _id(job_id))
+        body = await _spelled(tx, call, await owner_of(tx, call, named), named)
     return json_response(body)
 
 
@@ -114,10 +114,11 @@ async def get_job_details(job_id: JobIdText, call: Known) -> Response:
 )
 async def change_job(job_id: JobIdText, request: Request, call: Known) -> Response:
     """Give a waiting job another priority class: up to the key's highest, an admin's key up to 10."""
+    named = job_id_of(job_id)
     wish = (await asked.read(request, Priority)).priority
     ceiling = 10 if call.caller.role is Role.ADMIN else call.caller.max_priority
     async with call.services.database.transaction() as tx:
-        job = await _job(tx, call, job_id)
+        job = await _job(tx, call, named)
         await details.set_priority(tx, job, wish, ceiling)
         body = await _spelled(tx, call, job.account_id, job.id)
     call.services.wakeups.publish("queue")
@@ -129,8 +130,9 @@ async def change_job(job_id: JobIdText, request: Request, call: Known) -> Respon
 )
 async def cancel_any_job(job_id: JobIdText, call: Known) -> Response:
     """Ask for its end. Asking again changes nothing; a finished job stays as it is."""
+    named = job_id_of(job_id)
     async with call.services.database.transaction() as tx:
-        job = await jobs.cancel(tx, await _owner(tx, call, job_id), _id(job_id))
+        job = await jobs.cancel(tx, await owner_of(tx, call, named), named)
         body = await _spelled(tx, call, job.account_id, job.id)
     for topic in (f"job:{job.id}", f"account:{job.account_id}", "cancel"):
         call.services.wakeups.publish(topic)
@@ -148,24 +150,17 @@ async def retry_job(job_id: JobIdText, request: Request, call: Known) -> Respons
 
     Keys of partner nodes are forgotten when a job ends: submit anew what needs one.
     """
-    key = _idempotency(request.headers.get("idempotency-key"), job_id)
+    key, named = _idempotency(request.headers.get("idempotency-key"), job_id), job_id_of(job_id)
     async with call.services.database.autocommit() as tx:
-        owner = await _owner(tx, call, job_id)
-    job = await again.retry(call.services.intake, call.caller, owner, _id(job_id), key)
+        owner = await owner_of(tx, call, named)
+    job = await again.retry(call.services.intake, call.caller, owner, named, key)
     async with call.services.database.autocommit() as tx:
         body = await _spelled(tx, call, owner, job.id)
     return json_response(body, 201, {"Location": f"{call.base}/api/v1/jobs/{job.id}"})
 
 
-async def _owner(tx: Tx, call: Call, job_id: str) -> AccountId:
-    """Whose job the caller may ask for. Raises JobNotFound."""
-    if call.caller.role is Role.ADMIN:
-        return await details.owner(tx, _id(job_id))
-    return call.caller.account_id
-
-
-async def _job(tx: Tx, call: Call, job_id: str) -> Job:
-    return await jobs.read(tx, await _owner(tx, call, job_id), _id(job_id))
+async def _job(tx: Tx, call: Call, job_id: JobId) -> Job:
+    return await jobs.read(tx, await owner_of(tx, call, job_id), job_id)
 
 
 async def _spelled(tx: Tx, call: Call, owner: AccountId, job_id: JobId) -> dict[str, Any]:
@@ -198,11 +193,3 @@ def _idempotency(header: str | None, job_id: str) -> IdempotencyKey | None:
     if not _KEY.fullmatch(header):
         raise asked.InvalidQuery("Idempotency-Key must be 1 to 255 printable ASCII characters.")
     return IdempotencyKey(header, blake3(f"retry {job_id}".encode()).digest())
-
-
-def _id(text: str) -> JobId:
-    """Raises JobNotFound for what cannot be an id of ours."""
-    value = parse_uuid(text)
-    if value is None:
-        raise jobs.JobNotFound("There is no such job: its id is not a UUID in lower case.")
-    return JobId(value)

@@ -133,7 +133,7 @@ def detailed(whole: Whole, prospect: Prospect, call: Call, *, with_addresses: bo
         "dead_letter": terms.dead,
         "replayed_as": str(terms.replayed_as) if terms.replayed_as else None,
         "attempts": [attempt(one, with_addresses=with_addresses) for one in whole.attempts],
-        "outputs": [_output(one, call) for one in job.outputs] if job.state is JobState.SUCCEEDED else [],
+        "outputs": [output_shown(one, call) for one in job.outputs] if job.state is JobState.SUCCEEDED else [],
         "error": job.error.as_json() if job.error else None,
     }
 
@@ -157,7 +157,7 @@ def seconds_between(start: dt.datetime | None, end: dt.datetime | None) -> float
     return round(max((end - start).total_seconds(), 0.0), 3) if start and end else None
 
 
-def _output(output: Output, call: Call) -> dict[str, Any]:
+def output_shown(output: Output, call: Call) -> dict[str, Any]:
     link = call.services.links.link(call.base, output.id)
     return {
         "id": str(output.id),

@@ -137,6 +137,19 @@ class Output:
     temporary: bool = False
     subfolder: str = ""
 
+    def as_json(self) -> dict[str, Any]:
+        """As an `output` event has it."""
+        return {
+            "id": str(self.id),
+            "node_id": self.node_id,
+            "name": self.name,
+            "kind": self.kind,
+            "content_type": self.content_type,
+            "size": self.size,
+            "hash": self.hash,
+            "temporary": self.temporary,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -196,6 +209,8 @@ class Job:
     wished_priority: int | None = None
     end_user: str = ""
     retry_of: JobId | None = None
+    workflow: str = ""
+    batch_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ COLUMNS = """
            FROM outputs o JOIN assets a ON a.id = o.asset_id JOIN blobs b ON b.hash = a.hash
            WHERE o.job_id = j.id) END,
        CASE WHEN j.state IN ('running', 'canceling') THEN
-           (SELECT p.body FROM job_progress p WHERE p.job_id = j.id) END
+           (SELECT p.body FROM job_progress p WHERE p.job_id = j.id) END,
+       coalesce(j.workflow, ''), j.batch_id
 """
 """What `job_of` takes, of `jobs j`."""
 
@@ -171,6 +172,8 @@ def job_of(row: Sequence[Any]) -> Job:
         wished_priority=row[13],
         end_user=row[14],
         retry_of=JobId(row[15]) if row[15] else None,
+        workflow=row[18],
+        batch_id=row[19],
     )
 
 

@@ -23,9 +23,9 @@ class TooManyStreams(Refusal):
     code: ClassVar[str] = "too_many_streams"
 
 
-def encode(event: str, data: str) -> bytes:
-    """One event on the wire; `data` is JSON already."""
-    return format_sse_event(event=event, data_str=data)
+def encode(event: str, data: str, named: str | None = None) -> bytes:
+    """One event on the wire; `data` is JSON already. `named`: what a client that lost its stream had last."""
+    return format_sse_event(event=event, data_str=data, id=named)
 
 
 class StreamSlots:
