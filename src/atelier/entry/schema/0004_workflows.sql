@@ -95,31 +95,39 @@ CREATE TABLE thumbnails (
 );
 CREATE INDEX thumbnails_by_thumb ON thumbnails (thumb_hash);
 
--- Where an account is told what happened to its jobs. `secret` signs (Standard Webhooks, whsec_…); `events` empty:
--- all that end a job or a batch. `failing_since`: when its deliveries began to fail.
+-- Where an account is told what happened to its jobs. `secret` signs (Standard Webhooks, whsec_…), and so does
+-- `former_secret` until `former_until`; `events` empty: all that end a job or a batch. `failing_since`: nothing has
+-- arrived since then. `why_disabled` is for its owner; empty: it was the owner.
 CREATE TABLE webhook_endpoints (
     id            uuid PRIMARY KEY,
     account_id    uuid NOT NULL,
     url           text NOT NULL,
     secret        text NOT NULL,
+    former_secret text,
+    former_until  timestamptz,
     events        text[] NOT NULL DEFAULT '{}',
     description   text NOT NULL DEFAULT '',
     enabled       boolean NOT NULL DEFAULT true,
+    why_disabled  text NOT NULL DEFAULT '',
     created_at    timestamptz NOT NULL DEFAULT now(),
     failing_since timestamptz
 );
-CREATE INDEX webhook_endpoints_of_account ON webhook_endpoints (account_id);
+CREATE INDEX webhook_endpoints_of_account ON webhook_endpoints (account_id, id);
 
--- Events that somebody may be told of, written with the event itself by the trigger below; taken by the tasks.
+-- Events that somebody wants to be told of, noted with the event itself by the trigger below. A note that cannot be
+-- read is put off until `not_before`.
 CREATE TABLE webhook_outbox (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id     uuid NOT NULL,
     seq        integer NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    not_before timestamptz NOT NULL DEFAULT now()
 );
 
 -- One thing told to one address. `id` is the message's webhook-id, the same on every try. `endpoint_id` NULL: the
--- address came with the request, and `secret` with it.
+-- address came with the request, and `secret` with it (NULL: the account's own signs). While it is pending, `next_at`
+-- is when it is tried next; whoever takes it to send it moves that on, so that a sender that dies is followed.
+-- `tries` counts all, `spent` those of the rounds before it was last told again by hand.
 CREATE TABLE webhook_deliveries (
     id           uuid PRIMARY KEY,
     account_id   uuid NOT NULL,
@@ -131,31 +139,41 @@ CREATE TABLE webhook_deliveries (
     body         text NOT NULL,
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
     tries        integer NOT NULL DEFAULT 0,
-    next_at      timestamptz,
+    spent        integer NOT NULL DEFAULT 0,
+    next_at      timestamptz DEFAULT now(),
     created_at   timestamptz NOT NULL DEFAULT now(),
-    delivered_at timestamptz,
-    replay_of    uuid,
-    UNIQUE NULLS NOT DISTINCT (about, event, endpoint_id, url, replay_of)
-);
-CREATE INDEX webhook_deliveries_of_account ON webhook_deliveries (account_id, created_at DESC);
+    ended_at     timestamptz,
+    UNIQUE NULLS NOT DISTINCT (about, event, endpoint_id, url),
+    CHECK ((state = 'pending') = (next_at IS NOT NULL))
+) WITH (fillfactor = 80);
+CREATE INDEX webhook_deliveries_of_account ON webhook_deliveries (account_id, id);
+CREATE INDEX webhook_deliveries_of_endpoint ON webhook_deliveries (endpoint_id, id) WHERE endpoint_id IS NOT NULL;
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_at) WHERE state = 'pending';
+
+-- `said`: how the answer began. `status` NULL: there was none, and `error` says why.
 CREATE TABLE webhook_tries (
     delivery_id uuid NOT NULL REFERENCES webhook_deliveries ON DELETE CASCADE,
     number      integer NOT NULL,
     status      integer,
     error       text NOT NULL DEFAULT '',
+    said        text NOT NULL DEFAULT '',
     seconds     double precision NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (delivery_id, number)
 );
 
+-- Jobs begin far more often than anybody asks to be told of it: that is told only to those who named it.
 CREATE FUNCTION webhook_note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO webhook_outbox (job_id, seq)
     SELECT NEW.job_id, NEW.seq FROM jobs j WHERE j.id = NEW.job_id AND (
-        EXISTS (SELECT 1 FROM webhook_endpoints w WHERE w.account_id = j.account_id AND w.enabled)
+        EXISTS (SELECT 1 FROM webhook_endpoints w WHERE w.account_id = j.account_id AND w.enabled
+                AND (NEW.terminal OR 'job.running' = ANY(w.events)))
+        OR EXISTS (SELECT 1 FROM job_recipes r WHERE r.job_id = NEW.job_id AND r.webhook IS NOT NULL
+                   AND (NEW.terminal OR r.webhook -> 'events' ? 'job.running'))
         OR j.batch_id IS NOT NULL
-        OR EXISTS (SELECT 1 FROM job_recipes r WHERE r.job_id = NEW.job_id AND r.webhook IS NOT NULL));
+           AND EXISTS (SELECT 1 FROM batches b WHERE b.id = j.batch_id AND b.webhook IS NOT NULL
+                       AND (NEW.terminal OR b.webhook -> 'events' ? 'job.running')));
     RETURN NULL;
 END $$;
 CREATE TRIGGER webhook_note AFTER INSERT ON job_events FOR EACH ROW
