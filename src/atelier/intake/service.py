@@ -114,7 +114,11 @@ class Intake:
 
         Raises InvalidWorkflow, WorkflowFormatUi, MissingAssets, NobodyCanRun, QueueFull.
         """
-        return await self.drawn_up(caller, order, await self.thought(order.size, lambda: self._judge(order)))
+        return await self.drawn_up(caller, order, await self.judged(order))
+
+    async def judged(self, order: Order) -> Judged:
+        """The order's graph, if some server could run it. Raises as `prepare`."""
+        return await self.thought(order.size, lambda: self._judge(order))
 
     async def drawn_up(self, caller: Caller, order: Order, judged: Judged) -> NewJob:
         """The job for a graph that was judged. A requirement set that is new is written down."""
