@@ -170,6 +170,14 @@ class _Reading:
         return used | {name: [one | {"strength": strong} for one in used[name]] for name in loras}
 
 
+def fits(parameter: Parameter, value: object) -> bool:
+    """Whether the parameter can ever have this very value."""
+    try:
+        return same(kinds.understood(parameter, value), value)
+    except Unfit:
+        return False
+
+
 def same(value: object, other: object) -> bool:
     """Equal as JSON is: true is not 1."""
     return value == other and isinstance(value, bool) == isinstance(other, bool)
