@@ -4,6 +4,7 @@ Numbers with a step are brought to the nearest one, counted from the least value
 used. Nothing else is corrected: a value out of its bounds is refused.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -50,7 +51,8 @@ def understood(parameter: Parameter, said: object, models: Models | None = None)
 
 def strength(bounds: Strength, said: object) -> float:
     """Raises Unfit."""
-    return float(_within(_finite(said), bounds.minimum, bounds.maximum, bounds.step))
+    least, most = bounds.minimum, bounds.maximum
+    return float(_within(_finite(said, least, most), least, most, bounds.step))
 
 
 def bounds(parameter: Parameter) -> tuple[float | None, float | None]:
@@ -66,6 +68,16 @@ def bounds(parameter: Parameter) -> tuple[float | None, float | None]:
             usual = (None, None)
     least, most = parameter.minimum, parameter.maximum
     return usual[0] if least is None else least, usual[1] if most is None else most
+
+
+def told(parameter: Parameter) -> dict[str, Any]:
+    """Its bounds as an error tells them to programs."""
+    least, most = bounds(parameter)
+    choices = [choice.value for choice in parameter.choices][:MOST_ALLOWED]
+    found = {"type": parameter.kind.value, "min": least, "max": most, "step": parameter.step}
+    return {name: value for name, value in found.items() if value is not None} | (
+        {"allowed": choices} if choices else {}
+    )
 
 
 def pixels(parameter: Parameter, value: str) -> tuple[int, int]:
@@ -91,19 +103,21 @@ def snapped(value: float, least: float | None, most: float | None, step: float) 
 
 def shown(value: object) -> str:
     """What was said, as an error may repeat it."""
-    text = repr(value)
+    if isinstance(value, dict | list | tuple):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = json.dumps(value, default=repr, ensure_ascii=False).encode(errors="replace").decode()
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _integer(parameter: Parameter, said: object, _models: Models | None) -> int:
-    number = _whole(said)
     least, most = bounds(parameter)
-    within = _within(number, least, most, parameter.step)
-    return int(_within(within, SMALLEST_INT, LARGEST_INT, None))
+    least, most = SMALLEST_INT if least is None else least, LARGEST_INT if most is None else most
+    return int(_within(_whole(said, least, most), least, most, parameter.step))
 
 
 def _float(parameter: Parameter, said: object, _models: Models | None) -> float:
-    return float(_within(_finite(said), *bounds(parameter), parameter.step))
+    least, most = bounds(parameter)
+    return float(_within(_finite(said, least, most), least, most, parameter.step))
 
 
 def _bool(_parameter: Parameter, said: object, _models: Models | None) -> bool:
@@ -186,7 +200,8 @@ def _aspect(parameter: Parameter, said: object, _models: Models | None) -> str:
 
 def _side(parameter: Parameter, said: object, name: str) -> int:
     try:
-        return int(_within(_whole(said), parameter.minimum, parameter.maximum, parameter.step))
+        least, most = parameter.minimum, parameter.maximum
+        return int(_within(_whole(said, least, most), least, most, parameter.step))
     except Unfit as unfit:
         raise Unfit(f"{name} {unfit.message}", **unfit.more) from None
 
@@ -238,36 +253,38 @@ def _storable(said: object) -> str:
     return said
 
 
-def _whole(said: object) -> int:
+def _whole(said: object, least: float | None, most: float | None) -> int:
     """20.0 is 20: JSON of some languages writes every number with a point."""
-    if isinstance(said, bool) or not isinstance(said, int | float):
-        raise Unfit(f"must be a whole number, not {shown(said)}")
-    if isinstance(said, float) and not said.is_integer():
-        raise Unfit(f"must be a whole number, not {said}")
-    if abs(said) > LARGEST_INT:
-        raise Unfit("must be a whole number that 64 bits hold")
-    return int(said)
+    match said:
+        case int() if not isinstance(said, bool):
+            return said
+        case float() if said.is_integer() and abs(said) < EXACT:
+            return int(said)
+        case _:
+            what = f"must be a whole number {_range(least, most)}, not {shown(said)}"
+            raise Unfit(what, min=least, max=most)
 
 
-def _finite(said: object) -> float:
-    if isinstance(said, bool) or not isinstance(said, int | float):
-        raise Unfit(f"must be a number, not {shown(said)}")
-    if isinstance(said, int) and abs(said) > LARGEST_INT:
-        raise Unfit("must be a number that 64 bits hold")
-    if not math.isfinite(said):
-        raise Unfit(f"must be a finite number, not {said}")
-    return float(said)
+def _finite(said: object, least: float | None, most: float | None) -> float:
+    match said:
+        case int() if not isinstance(said, bool) and abs(said) <= LARGEST_INT:
+            return float(said)
+        case float() if math.isfinite(said):
+            return said
+        case _:
+            what = f"must be a finite number {_range(least, most)}, not {shown(said)}".replace("  ", " ")
+            raise Unfit(what, min=least, max=most)
 
 
 def _within(value: float, least: float | None, most: float | None, step: float | None) -> float:
     if (least is not None and value < least) or (most is not None and value > most):
-        raise Unfit(f"must be {_range(least, most)}, not {value}", min=least, max=most)
+        raise Unfit(f"must be {_range(least, most)}, not {shown(value)}", min=least, max=most)
     return snapped(value, least, most, step) if step else value
 
 
 def _range(least: float | None, most: float | None) -> str:
     if least is None:
-        return f"at most {most}"
+        return "" if most is None else f"at most {most}"
     return f"at least {least}" if most is None else f"from {least} to {most}"
 
 

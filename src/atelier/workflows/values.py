@@ -29,7 +29,7 @@ class InvalidParameter(errors.Refusal):
 
     def __init__(self, found: Sequence[Mapping[str, Any]]) -> None:
         told = found[:MOST_TOLD]
-        sentences = [f"{one['parameter']}: {one['message']}." for one in told]
+        sentences = [f"{one['parameter']} {one['message']}".rstrip("?") + "." for one in told]
         if len(found) > len(told):
             sentences.append(f"{len(found) - len(told)} more are wrong.")
         super().__init__(" ".join(sentences), details={"errors": list(told)})
@@ -122,17 +122,16 @@ class _Reading:
                 return self._unsaid(parameter)
             return kinds.understood(parameter, said, self.models)
         except Unfit as unfit:
-            self._note(parameter.name, unfit)
+            self._note(parameter.name, unfit, kinds.told(parameter))
             return None
 
     def _unsaid(self, parameter: Parameter) -> Any:
         if parameter.required and parameter.default is None:
-            least, most = kinds.bounds(parameter)
-            raise Unfit("is required", **{key: one for key, one in (("min", least), ("max", most)) if one})
+            raise Unfit("is required")
         return parameter.default
 
-    def _note(self, name: str, unfit: Unfit) -> None:
-        self.errors.append({"parameter": name, "message": unfit.message, **unfit.more})
+    def _note(self, name: str, unfit: Unfit, bounds: Mapping[str, Any] | None = None) -> None:
+        self.errors.append({"parameter": name, "message": unfit.message, **(bounds or {}), **unfit.more})
 
     def note_unknown(self) -> None:
         """Names that no parameter has, each with those that are most like it."""
