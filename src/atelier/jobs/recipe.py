@@ -1,32 +1,13 @@
 """What a job was made of, and what its files become when it ends; values only."""
 
-import enum
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from atelier.assets.pictures.model import Metadata, PictureFormat
 
-class PictureFormat(enum.StrEnum):
-    """What pictures are delivered as; ORIGINAL: as their node saved them, byte for byte."""
-
-    ORIGINAL = "original"
-    PNG = "png"
-    WEBP = "webp"
-    JPEG = "jpeg"
-    AVIF = "avif"
-
-
-class Metadata(enum.StrEnum):
-    """What a delivered picture says of itself in EXIF, XMP and text chunks.
-
-    KEEP: workflow, parameters, seed, time, and what its node wrote. ANONYMISE: workflow and seed alone, nothing
-    that a person wrote. STRIP: nothing.
-    """
-
-    KEEP = "keep"
-    ANONYMISE = "anonymise"
-    STRIP = "strip"
+__all__ = ["Finish", "Metadata", "PictureFormat", "Recipe", "Webhook"]
 
 
 @dataclass(frozen=True, slots=True)

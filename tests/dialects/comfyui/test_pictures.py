@@ -13,16 +13,10 @@ from PIL import Image
 
 from atelier.assets import service as assets
 from atelier.assets.model import Asset, Draft
-from atelier.dialects.comfyui.pictures import MOST_ENCODED, SMALL_AT_ONCE, Pictures, PicturesBusy
-from atelier.dialects.comfyui.pixels import (
-    FORMATS,
-    NotAPicture,
-    PictureTooLarge,
-    Variant,
-    masked,
-    pixels_of,
-    render,
-)
+from atelier.assets.pictures.reading import FORMATS, MOST_ENCODED, NotAPicture, PictureTooLarge, pixels_of
+from atelier.assets.pictures.turns import SMALL_AT_ONCE, PicturesBusy
+from atelier.dialects.comfyui.pictures import Pictures
+from atelier.dialects.comfyui.pixels import Variant, masked, render
 from atelier.kit.database import Database
 from atelier.kit.ids import AccountId, new_uuid
 from atelier.storage.local_folder import LocalFolder

@@ -2,45 +2,28 @@
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
-from atelier.assets import service as assets
 from atelier.assets.model import Asset, Digest
-from atelier.assets.spool import Spooled, spooled
+from atelier.assets.pictures.fetching import fetched
+from atelier.assets.pictures.reading import pixels_of
+from atelier.assets.pictures.turns import PATIENCE, Turns
+from atelier.assets.spool import Spooled
 from atelier.dialects.comfyui import pixels
-from atelier.dialects.comfyui.pixels import PictureTooLarge, Variant
-from atelier.kit.errors import Kind, Refusal
+from atelier.dialects.comfyui.pixels import Variant
 from atelier.storage.model import Storage
 from atelier.storage.threads import in_thread
 
-MOST_ENCODED = 256 * 1024 * 1024
-"""Bytes of a file that is decoded."""
-
-SMALL = 4 * 1024 * 1024
-"""Pixels; larger pictures are decoded one at a time, these few at a time."""
-
-SMALL_AT_ONCE = 3
-PATIENCE = 30.0
 CACHE_BYTES = 64 * 1024 * 1024
 
 _Key = tuple[Digest, Variant]
-
-
-class PicturesBusy(Refusal):
-    """Too many pictures are being decoded."""
-
-    kind = Kind.BUSY
-    code = "pictures_busy"
 
 
 class Pictures:
     """One per process. `patience` is how many seconds somebody waits for a turn."""
 
     def __init__(self, cache_bytes: int = CACHE_BYTES, patience: float = PATIENCE) -> None:
-        self._patience = patience
-        self._small = asyncio.Semaphore(SMALL_AT_ONCE)
-        self._large = asyncio.Semaphore(1)
+        self._turns = Turns(patience)
         self._cache = _Cache(cache_bytes)
         self._busy: defaultdict[_Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -60,42 +43,19 @@ class Pictures:
 
     async def _made(self, storage: Storage, asset: Asset, variant: Variant) -> bytes:
         async with fetched(storage, asset) as picture:
-            count = await in_thread(pixels.pixels_of, picture.content)
+            count = await in_thread(pixels_of, picture.content)
             async with self.turn(count):
                 return await in_thread(pixels.render, picture.content, variant)
 
     async def masked(self, original: Spooled, mask: Spooled) -> bytes:
         """As pixels.masked. Raises NotAPicture, PictureTooLarge, SizesDiffer, PicturesBusy."""
-        counts = [await in_thread(pixels.pixels_of, one.content) for one in (original, mask)]
+        counts = [await in_thread(pixels_of, one.content) for one in (original, mask)]
         async with self.turn(max(counts)):
             return await in_thread(pixels.masked, original.content, mask.content)
 
-    @asynccontextmanager
-    async def turn(self, count: int) -> AsyncGenerator[None]:
+    def turn(self, count: int) -> AbstractAsyncContextManager[None]:
         """Held while a picture of so many pixels is in memory. Raises PicturesBusy."""
-        slots = self._small if count <= SMALL else self._large
-        try:
-            async with asyncio.timeout(self._patience):
-                await slots.acquire()
-        except TimeoutError:
-            raise PicturesBusy("Many pictures are being made; try again.", retry_after=5) from None
-        try:
-            yield
-        finally:
-            slots.release()
-
-
-@asynccontextmanager
-async def fetched(storage: Storage, asset: Asset) -> AsyncGenerator[Spooled]:
-    """The bytes where a thread can read them: in memory if they are few, else in a file.
-
-    Raises PictureTooLarge, ContentMissing, StorageUnavailable.
-    """
-    if asset.size > MOST_ENCODED:
-        raise PictureTooLarge
-    body = await assets.stream(storage, asset)
-    async with spooled(storage.spool, body.chunks, MOST_ENCODED) as picture:
-        yield picture
+        return self._turns.turn(count)
 
 
 class _Cache:

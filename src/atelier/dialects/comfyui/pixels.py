@@ -1,65 +1,15 @@
-"""What is done to the pixels of a picture: blocking, for threads; whatever the file holds, memory stays bounded.
-
-A picture is measured by its header before a pixel of it is decoded, and only formats of pictures are tried: none
-whose reader runs programs or opens other files.
-"""
+"""What is done to the pixels of a picture: blocking, for threads; memory stays bounded whatever a file holds."""
 
 import io
-import struct
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from PIL import Image, PngImagePlugin
 
+from atelier.assets.pictures.reading import Encoded, opened
 from atelier.kit.errors import Refusal
 
-MOST_PIXELS = 64 * 1024 * 1024
-"""Of one picture, as 8192 x 8192. Decoded and changed, a pixel takes up to twelve bytes."""
-
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "TGA")
-"""What Pillow measures without decoding it; an ICO is decoded when it is opened. MPO is opened as JPEG."""
-
 DEFAULT_QUALITY = 90
-
-_DAMAGED = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-"""What Pillow's readers raise for files that are not what they seem."""
-
-Encoded = bytes | Path
-
-
-class NotAPicture(Refusal):
-    """The file cannot be read as a picture, or is damaged."""
-
-    code = "not_an_image"
-
-    def __init__(self) -> None:
-        super().__init__("This file is not a picture that can be read.")
-
-
-class PictureTooLarge(Refusal):
-    """More pixels than are decoded here; the file itself is served all the same."""
-
-    code = "image_too_large"
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"The picture has more than {MOST_PIXELS} pixels, which is the most that is decoded here.",
-            details={"limit_pixels": MOST_PIXELS},
-        )
 
 
 class SizesDiffer(Refusal):
@@ -86,16 +36,10 @@ class Variant:
         return f"{self.format}{self.quality}{self.channel}"
 
 
-def pixels_of(content: Encoded) -> int:
-    """How many the picture has, by its header. Raises NotAPicture, PictureTooLarge."""
-    with _opened(content) as image:
-        return image.width * image.height
-
-
 def render(content: Encoded, variant: Variant) -> bytes:
     """Raises NotAPicture, PictureTooLarge."""
     encoded = io.BytesIO()
-    with _opened(content) as image:
+    with opened(content) as image:
         match variant:
             case Variant(format="png", channel="a"):
                 _only_alpha(image).save(encoded, "PNG")
@@ -116,7 +60,7 @@ def masked(original: Encoded, mask: Encoded) -> bytes:
     """
     alpha = _alpha_of(mask)
     encoded = io.BytesIO()
-    with _opened(original) as image:
+    with opened(original) as image:
         if image.size != alpha.size:
             raise SizesDiffer(f"The mask is {_spelled(alpha)}, what it masks is {_spelled(image)}.")
         texts = _texts(image)
@@ -124,20 +68,6 @@ def masked(original: Encoded, mask: Encoded) -> bytes:
         merged.putalpha(alpha)
         merged.save(encoded, "PNG", compress_level=4, pnginfo=texts)
     return encoded.getvalue()
-
-
-@contextmanager
-def _opened(content: Encoded) -> Generator[Image.Image]:
-    """Whatever Pillow says of a damaged file, here or in the block, is NotAPicture."""
-    try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise PictureTooLarge
-            yield image
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureTooLarge from error
-    except _DAMAGED as error:
-        raise NotAPicture from error
 
 
 def _only_alpha(image: Image.Image) -> Image.Image:
@@ -148,7 +78,7 @@ def _only_alpha(image: Image.Image) -> Image.Image:
 
 
 def _alpha_of(mask: Encoded) -> Image.Image:
-    with _opened(mask) as image:
+    with opened(mask) as image:
         return image.convert("RGBA").getchannel("A")
 
 

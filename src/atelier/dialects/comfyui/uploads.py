@@ -11,11 +11,11 @@ from atelier.assets import service as assets
 from atelier.assets.model import Asset, Received
 from atelier.assets.names import FileName, Folder, annotated, file_name, inner_path, parse_folder, parse_new
 from atelier.assets.parts import MalformedUpload
+from atelier.assets.pictures.fetching import fetched
 from atelier.assets.spool import Spooled, spooled
 from atelier.dialects.auth import Call
 from atelier.dialects.comfyui import awaited
 from atelier.dialects.comfyui.forms import Form, read_form
-from atelier.dialects.comfyui.pictures import fetched
 from atelier.dialects.comfyui.routing import post
 from atelier.kit.http import bodies
 from atelier.kit.http.answers import json_response
