@@ -1,4 +1,7 @@
-"""The node catalogue is the recorded one, cut to the nodes that run here, with this server's files filled in."""
+"""The node catalogue is the recorded one, cut to the nodes that run here, and that of the installed packs.
+
+This server's files are filled in. What the packs' nodes take and give was read in their public source.
+"""
 
 import importlib.resources
 import json
@@ -19,7 +22,18 @@ _MODEL_INPUTS: Mapping[str, str] = {
     "vae_name": "vae",
     "lora_name": "loras",
     "model_name": "upscale_models",
+    "control_net_name": "controlnet",
+    "ipadapter_file": "ipadapter",
 }
+_CLASS_INPUTS: Mapping[tuple[str, str], str] = {
+    ("CLIPVisionLoader", "clip_name"): "clip_vision",
+    ("UltralyticsDetectorProvider", "model_name"): "ultralytics",
+    **{("Lora Loader Stack (rgthree)", f"lora_{number:02}"): "loras" for number in range(1, 5)},
+}
+"""Inputs that mean another folder than their name says, or that offer `None` as well."""
+
+SEEN_FOR_THEMSELVES = frozenset({("VHS_LoadVideo", "video"), ("VHS_LoadImages", "directory")})
+"""Choices that the class itself judges (VALIDATE_INPUTS): what lies there now counts, not what lay there once."""
 
 
 @dataclass(slots=True)
@@ -32,15 +46,17 @@ class Catalogue:
     catalog: Catalog = field(init=False)
 
     def __post_init__(self) -> None:
-        text = (importlib.resources.files("atelier.simulator") / "nodes.json").read_text("utf-8")
-        nodes: dict[str, Any] = json.loads(text)
+        packs = _read("packs.json")
+        nodes = _read("nodes.json") | {
+            name: node for pack in self.config.node_packs for name, node in packs[pack].items()
+        }
         self._nodes = {name: node for name, node in nodes.items() if name not in self.config.without_nodes}
         self.show_models()
 
     def show_models(self, *, shown: bool = True) -> None:
         """Whether the loaders offer this server's model files, or none of them."""
-        for node in self._nodes.values():
-            self._fill_in_models(node, shown=shown)
+        for name, node in self._nodes.items():
+            self._fill_in_models(name, node, shown=shown)
         self.catalog = Catalog(self._nodes)
 
     def names(self) -> list[str]:
@@ -48,19 +64,41 @@ class Catalogue:
 
     def object_info(self, names: list[str]) -> dict[str, Any]:
         """The entries of these classes, with the input files of this moment; unknown names are left out."""
-        files = self.folders.inputs()
-        for name in ("LoadImage", "LoadImageMask"):
-            if name in self._nodes:
-                self._nodes[name]["input"]["required"]["image"][0] = files
+        self._fill_in_files()
         return {name: self._nodes[name] for name in names if name in self._nodes}
 
-    def _fill_in_models(self, node: dict[str, Any], *, shown: bool) -> None:
+    def _fill_in_files(self) -> None:
+        files, videos = self.folders.inputs(), self.folders.videos()
+        for name, place, offered in (
+            ("LoadImage", "image", files),
+            ("LoadImageMask", "image", files),
+            ("VHS_LoadVideo", "video", videos),
+            ("VHS_LoadImages", "directory", self.folders.folders()),
+        ):
+            if name in self._nodes:
+                self._nodes[name]["input"]["required"][place][0] = offered
+        if "LoadVideo" in self._nodes:
+            self._nodes["LoadVideo"]["input"]["required"]["file"][1]["options"] = videos
+
+    def _fill_in_models(self, class_name: str, node: dict[str, Any], *, shown: bool) -> None:
         required: dict[str, Any] = node["input"].get("required", {})
         for name, spec in required.items():
-            files = list(self.config.files(_MODEL_INPUTS.get(name, "")))
+            folder = _CLASS_INPUTS.get((class_name, name)) or _MODEL_INPUTS.get(name, "")
+            files = list(self.config.files(folder))
             if not files:
                 continue
+            offered = files if shown else []
             if spec[0] == "COMBO":
-                spec[1]["options"] = files if shown else []
+                spec[1]["options"] = offered
             elif isinstance(spec[0], list):
-                spec[0] = files if shown else []
+                spec[0] = ["None", *offered] if _may_be_none(class_name) else offered
+
+
+def _may_be_none(class_name: str) -> bool:
+    return class_name == "Lora Loader Stack (rgthree)"
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = (importlib.resources.files("atelier.simulator") / name).read_text("utf-8")
+    nodes: dict[str, Any] = json.loads(text)
+    return nodes

@@ -80,15 +80,23 @@ def _color(chance: random.Random) -> tuple[int, int, int]:
     return chance.randint(20, 240), chance.randint(20, 240), chance.randint(20, 240)
 
 
-def _label(image: Image.Image, recipe: Recipe) -> None:
-    """The mark across the top and the prompt at the foot, on dark bands so that both can be read."""
+def mark(image: Image.Image) -> int:
+    """Write across the top what it is; the height of the letters in pixels."""
     width, height = image.size
     size = max(8, min(width, height) // 16)
     pen = ImageDraw.Draw(image, "RGBA")
     pen.rectangle((0, 0, width, size * 1.6), fill=(0, 0, 0, 150))
     pen.text((size * 0.4, size * 0.2), "SIMULATED", font=_font(size), fill=(255, 255, 255, 255))
+    return size
+
+
+def _label(image: Image.Image, recipe: Recipe) -> None:
+    """The mark across the top and the prompt at the foot, on dark bands so that both can be read."""
+    size = mark(image)
+    width, height = image.size
     if height < 96:
         return
+    pen = ImageDraw.Draw(image, "RGBA")
     small = max(8, size * 2 // 3)
     lines = textwrap.wrap(recipe.prompt, max(8, int(width / (small * 0.55))))[:3] or ["(no prompt)"]
     lines.append(f"seed {recipe.seed}  {recipe.model}")

@@ -9,6 +9,10 @@ from pathlib import Path
 from atelier.kit import clock
 
 KINDS = ("output", "input", "temp")
+DRIVING = "driving.mp4"
+"""A video that every simulated server has among its inputs: drawn when it is asked for, as long as is wanted."""
+
+_VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".gif", ".mov")
 _ANNOTATION = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>output|input|temp)\]$", re.DOTALL)
 
 
@@ -58,23 +62,32 @@ class Folders:
         """Files at the top of the input folder, sorted: what LoadImage offers."""
         return sorted(path.name for path in self.base("input").iterdir() if path.is_file())
 
+    def videos(self) -> list[str]:
+        """What loaders of videos offer."""
+        return [DRIVING, *(name for name in self.inputs() if name.lower().endswith(_VIDEO_SUFFIXES))]
+
+    def folders(self) -> list[str]:
+        """Folders below the input folder, sorted."""
+        return sorted(path.name for path in self.base("input").iterdir() if path.is_dir())
+
     def annotated(self, name: str, default: str = "input") -> Path | None:
         """The file that `name [kind]` means (ComfyUI's annotated file path), whether it exists or not."""
         plain, kind = split_annotation(name)
         return self.inside(kind or default, plain)
 
-    def next_save(self, kind: str, prefix: str, size: tuple[int, int]) -> "Saves":
+    def next_save(self, kind: str, prefix: str, size: tuple[int, int], *, tail: str = "_") -> "Saves":
         """Where a saving node with that prefix goes on counting. Raises OutsideFolderError.
 
-        Names are `prefix_00001_.png`, counting on from the highest that is there (as ComfyUI counts).
+        Names are `prefix_00001_.png`, counting on from the highest that is there (as ComfyUI counts); some packs
+        leave out the `tail`.
         """
         subfolder, _, stem = _filled(prefix, size).rpartition("/")
         folder = self.inside(kind, subfolder)
         if folder is None:
             raise OutsideFolderError(normal(self.base(kind) / subfolder), self.base(kind))
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [_counter(path.name, stem) for path in folder.iterdir()]
-        return Saves(folder, stem, subfolder, kind, max(taken, default=0) + 1)
+        taken = [_counter(path.name if tail else f"{path.stem}_", stem) for path in folder.iterdir()]
+        return Saves(folder, stem, subfolder, kind, max(taken, default=0) + 1, tail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +99,11 @@ class Saves:
     subfolder: str
     kind: str
     first: int
+    tail: str = "_"
 
     def place(self, number: int, kind: str = "png") -> tuple[Path, Stored]:
         """The path and the wire name of image `number` (from 0) of the batch; `kind` is the ending."""
-        filename = f"{self.stem.replace('%batch_num%', str(number))}_{self.first + number:05}_.{kind}"
+        filename = f"{self.stem.replace('%batch_num%', str(number))}_{self.first + number:05}{self.tail}.{kind}"
         return self.folder / filename, Stored(filename, self.subfolder, self.kind)
 
 

@@ -15,6 +15,12 @@ _TYPICAL_GB = {
     "vae": 0.3,
     "loras": 0.2,
     "upscale_models": 0.1,
+    "controlnet": 2.5,
+    "clip_vision": 1.2,
+    "ipadapter": 0.8,
+    "ultralytics": 0.05,
+    "rembg": 0.2,
+    "liveportrait": 0.5,
 }
 
 

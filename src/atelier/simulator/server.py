@@ -122,7 +122,11 @@ def _run(simulator: Simulator, engine: Engine, prompt: Prompt) -> None:
 def _changed(folders: Folders, node: Mapping[str, Any]) -> str | None:
     """What a node depends on besides its inputs: the content of its file, or the time if it always runs."""
     match node:
-        case {"class_type": "LoadImage" | "LoadImageMask", "inputs": {"image": str(name)}}:
+        case (
+            {"class_type": "LoadImage" | "LoadImageMask", "inputs": {"image": str(name)}}
+            | {"class_type": "LoadVideo", "inputs": {"file": str(name)}}
+            | {"class_type": "VHS_LoadVideo", "inputs": {"video": str(name)}}
+        ):
             path = folders.annotated(name)
             return digest(path) if path is not None and is_file(path) else None
         case {"class_type": "SaveImageWebsocket"}:

@@ -15,7 +15,7 @@ from atelier.entry.commands.options import A_PORT, Script
 from atelier.entry.commands.printing import as_json, print_line
 from atelier.entry.listening import refused
 from atelier.kit.errors import SetupFailed
-from atelier.simulator.config import CHECKPOINTS, SimulatorConfig
+from atelier.simulator.config import CHECKPOINTS, NODE_PACKS, SimulatorConfig
 from atelier.simulator.server import serve
 
 
@@ -33,6 +33,7 @@ class What:
         CHECKPOINTS
     )
     without_node: Annotated[tuple[str, ...], Parameter(help="A node class it lacks; may be repeated.")] = ()
+    node_pack: Annotated[tuple[str, ...], Parameter(help="A real pack whose nodes it has; '': none.")] = NODE_PACKS
     pack: Annotated[tuple[str, ...], Parameter(help="A simulated pack of nodes it has; may be repeated.")] = ()
     previews: Annotated[bool, Parameter(help="Send preview pictures while it samples.")] = False
     faults: Annotated[bool, Parameter(help="Open the routes that switch faults on.")] = False
@@ -46,10 +47,19 @@ class What:
             vram_gb=self.vram_gb,
             checkpoints=tuple(filter(None, self.checkpoint)),
             without_nodes=self.without_node,
+            node_packs=_known(self.node_pack),
             packs=self.pack,
             previews=self.previews,
             control=self.faults,
         )
+
+
+def _known(packs: tuple[str, ...]) -> tuple[str, ...]:
+    """Those packs without the empty name. Raises SetupFailed for one that nothing here can run."""
+    for name in packs:
+        if name and name not in NODE_PACKS:
+            raise SetupFailed(f"no pack {name!r} can be simulated: there are {', '.join(NODE_PACKS)}")
+    return tuple(filter(None, packs))
 
 
 _AS_ASKED = What()

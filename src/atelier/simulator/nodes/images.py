@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageSequence, PngImag
 from atelier.simulator.nodes.call import Call, Made, Node, Pictures
 from atelier.simulator.pictures import BYTES, Picture, float32, looked_up, resized
 
-_FILTERS = {
+FILTERS = {
     "nearest-exact": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "area": Image.Resampling.BOX,
@@ -50,11 +50,11 @@ def load_image_mask(call: Call) -> Made:
         upright = upright.convert("RGBA")
     channel = _CHANNELS[call.text("channel")]
     mask = Picture(upright.getchannel(channel))
-    return Made(((_inverted(mask) if channel == "A" else mask,),))
+    return Made(((inverted(mask) if channel == "A" else mask,),))
 
 
 def invert(call: Call) -> Made:
-    return Made((tuple(_inverted(picture) for picture in call.pictures("image")),))
+    return Made((tuple(inverted(picture) for picture in call.pictures("image")),))
 
 
 def blur(call: Call) -> Made:
@@ -64,7 +64,7 @@ def blur(call: Call) -> Made:
 
 
 def invert_mask(call: Call) -> Made:
-    return Made((tuple(_inverted(picture) for picture in call.pictures("mask")),))
+    return Made((tuple(inverted(picture) for picture in call.pictures("mask")),))
 
 
 def crop(call: Call) -> Made:
@@ -148,11 +148,12 @@ def image_size(call: Call) -> Made:
 
 
 def save_image(call: Call) -> Made:
-    return _saved(call, "output", call.text("filename_prefix"), compress_level=4)
+    return saved_pictures(call, call.pictures("images"), "output", call.text("filename_prefix"))
 
 
 def preview_image(call: Call) -> Made:
-    return _saved(call, "temp", "ComfyUI" + call.shop.temp_prefix(call.node_id), compress_level=1)
+    prefix = "ComfyUI" + call.shop.temp_prefix(call.node_id)
+    return saved_pictures(call, call.pictures("images"), "temp", prefix, compress_level=1)
 
 
 def save_animated_webp(call: Call) -> Made:
@@ -199,8 +200,8 @@ def png_info(call: Call) -> PngImagePlugin.PngInfo:
     return info
 
 
-def _saved(call: Call, kind: str, prefix: str, *, compress_level: int) -> Made:
-    pictures = call.pictures("images")
+def saved_pictures(call: Call, pictures: Pictures, kind: str, prefix: str, *, compress_level: int = 4) -> Made:
+    """Each picture as a PNG with the graph in it, and what names them; nothing is handed on."""
     saves = call.shop.folders.next_save(kind, prefix, pictures[0].size)
     info = png_info(call)
     shown: list[Mapping[str, str]] = []
@@ -226,13 +227,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def _mask_of(image: Image.Image) -> Picture:
     if "A" in image.getbands():
-        return _inverted(Picture(image.getchannel("A")))
+        return inverted(Picture(image.getchannel("A")))
     if image.mode == "P" and "transparency" in image.info:
-        return _inverted(Picture(image.convert("RGBA").getchannel("A")))
+        return inverted(Picture(image.convert("RGBA").getchannel("A")))
     return Picture(Image.new("L", (64, 64), 0))
 
 
-def _inverted(picture: Picture) -> Picture:
+def inverted(picture: Picture) -> Picture:
     return picture.mapped(lambda value: 1.0 - value)
 
 
@@ -253,7 +254,7 @@ def _scaled(picture: Picture, size: tuple[int, int], method: str, cropping: str)
     image = picture.saved()
     if cropping == "center":
         image = _centred(image, size)
-    return Picture(resized(image, size, _FILTERS[method]), BYTES)
+    return Picture(resized(image, size, FILTERS[method]), BYTES)
 
 
 def _centred(image: Image.Image, size: tuple[int, int]) -> Image.Image:

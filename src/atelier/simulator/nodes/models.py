@@ -1,74 +1,41 @@
 """Model nodes take the time that was set, fill the memory that was set, and draw instead of thinking."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from PIL import Image
 
-from atelier.simulator.drawing import Recipe, draw, preview
+from atelier.simulator.drawing import Recipe, preview
 from atelier.simulator.nodes.call import Call, Made, Node, Pictures
+from atelier.simulator.nodes.rendering import rendered, whole_cells
+from atelier.simulator.nodes.values import PIXELS, Conditioning, Latent, Model
 from atelier.simulator.pictures import Picture, resized
-
-PIXELS = 8
-"""Pixels of one latent cell in each direction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A loaded file, by what it is used for, and the LoRAs on it."""
-
-    folder: str
-    name: str
-    loras: tuple[str, ...] = ()
-
-    def title(self) -> str:
-        return " + ".join((self.name, *self.loras))
-
-
-@dataclass(frozen=True, slots=True)
-class Conditioning:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Latent:
-    """`size` in pixels. `recipe` once it was sampled; `base`: images it was encoded from; `mask`: what may change.
-
-    `share` is how much of `base` the sampling replaced (denoise), 1 for everything.
-    """
-
-    size: tuple[int, int]
-    batch: int
-    recipe: Recipe | None = None
-    base: Pictures = ()
-    mask: Picture | None = None
-    share: float = 1.0
 
 
 def load_checkpoint(call: Call) -> Made:
-    model = _loaded(call, "checkpoints", call.text("ckpt_name"))
+    model = loaded(call, "checkpoints", call.text("ckpt_name"))
     return Made((model, model, model))
 
 
 def load_diffusion_model(call: Call) -> Made:
-    return Made((_loaded(call, "diffusion_models", call.text("unet_name")),))
+    return Made((loaded(call, "diffusion_models", call.text("unet_name")),))
 
 
 def load_clip(call: Call) -> Made:
-    return Made((_loaded(call, "text_encoders", call.text("clip_name")),))
+    return Made((loaded(call, "text_encoders", call.text("clip_name")),))
 
 
 def load_two_clips(call: Call) -> Made:
-    _loaded(call, "text_encoders", call.text("clip_name1"))
-    return Made((_loaded(call, "text_encoders", call.text("clip_name2")),))
+    loaded(call, "text_encoders", call.text("clip_name1"))
+    return Made((loaded(call, "text_encoders", call.text("clip_name2")),))
 
 
 def load_vae(call: Call) -> Made:
-    return Made((_loaded(call, "vae", call.text("vae_name")),))
+    return Made((loaded(call, "vae", call.text("vae_name")),))
 
 
 def load_upscaler(call: Call) -> Made:
-    return Made((_loaded(call, "upscale_models", call.text("model_name")),))
+    return Made((loaded(call, "upscale_models", call.text("model_name")),))
 
 
 def load_lora(call: Call) -> Made:
@@ -80,7 +47,7 @@ def load_lora_for_model(call: Call) -> Made:
 
 
 def encode_text(call: Call) -> Made:
-    _resident(call, call.get("clip", Model))
+    resident(call, call.get("clip", Model))
     return Made((Conditioning(call.text("text")),))
 
 
@@ -113,8 +80,8 @@ def empty_latent(call: Call) -> Made:
 
 def encode_pictures(call: Call) -> Made:
     """Sides are cut to whole latent cells, as the real encoder does."""
-    _resident(call, call.get("vae", Model))
-    pictures = tuple(_whole_cells(picture) for picture in call.pictures("pixels"))
+    resident(call, call.get("vae", Model))
+    pictures = tuple(whole_cells(picture) for picture in call.pictures("pixels"))
     return Made((Latent(pictures[0].size, len(pictures), base=pictures),))
 
 
@@ -153,29 +120,35 @@ def sample_advanced(call: Call) -> Made:
 
 
 def decode_latent(call: Call) -> Made:
-    _resident(call, call.get("vae", Model))
+    resident(call, call.get("vae", Model))
     latent = call.get("samples", Latent)
-    pictures = tuple(Picture(_rendered(latent, number)) for number in range(latent.batch))
+    pictures = rendered(latent)
     if latent.recipe is not None:
         call.shop.drawn(call.prompt_id, latent.recipe.digest(0).hex())
     return Made((pictures,))
 
 
+def repeat_latent(call: Call) -> Made:
+    latent, amount = call.get("samples", Latent), call.int("amount")
+    base = latent.base * amount if latent.base else ()
+    return Made((replace(latent, batch=latent.batch * amount, base=base),))
+
+
 def upscale_with_model(call: Call) -> Made:
     """Four times as wide and high, as most such models."""
-    _resident(call, call.get("upscale_model", Model))
+    resident(call, call.get("upscale_model", Model))
     pictures: Pictures = call.pictures("image")
     made = tuple(_enlarged(picture) for picture in pictures)
     return Made((made,))
 
 
-def _loaded(call: Call, folder: str, name: str) -> Model:
+def loaded(call: Call, folder: str, name: str) -> Model:
     model = Model(folder, name)
-    _resident(call, model)
+    resident(call, model)
     return model
 
 
-def _resident(call: Call, model: Model) -> None:
+def resident(call: Call, model: Model) -> None:
     call.shop.sleep(call.shop.memory.need(model.folder, model.name))
     for lora in model.loras:
         call.shop.sleep(call.shop.memory.need("loras", lora))
@@ -197,7 +170,7 @@ def _resized(latent: Latent, size: tuple[int, int]) -> Latent:
 
 def _sampled(call: Call, seed: int, steps: range, share: float) -> Made:
     model, latent = call.get("model", Model), call.get("latent_image", Latent)
-    _resident(call, model)
+    resident(call, model)
     recipe = Recipe(
         prompt=call.get("positive", Conditioning).text,
         negative=call.get("negative", Conditioning).text,
@@ -212,27 +185,6 @@ def _sampled(call: Call, seed: int, steps: range, share: float) -> Made:
         shown = preview(recipe, latent.size, number / len(steps)) if call.shop.config.previews else None
         call.watch(number, len(steps), shown)
     return Made((replace(latent, recipe=recipe, share=share),))
-
-
-def _rendered(latent: Latent, number: int) -> Image.Image:
-    base = latent.base[number % len(latent.base)].saved().convert("RGB") if latent.base else None
-    if base is not None and base.size != latent.size:
-        base = resized(base, latent.size, Image.Resampling.BICUBIC)
-    if latent.recipe is None:
-        return base or Image.new("RGB", latent.size, (127, 127, 127))
-    drawn = draw(latent.recipe, latent.size, number)
-    if base is None:
-        return drawn
-    blended = Image.blend(base, drawn, max(0.0, min(1.0, latent.share)))
-    if latent.mask is None:
-        return blended
-    return Image.composite(blended, base, resized(latent.mask.saved().convert("L"), latent.size))
-
-
-def _whole_cells(picture: Picture) -> Picture:
-    width, height = (side // PIXELS * PIXELS for side in picture.size)
-    left, top = (picture.size[0] - width) // 2, (picture.size[1] - height) // 2
-    return Picture(picture.saved().crop((left, top, left + width, top + height)))
 
 
 def _enlarged(picture: Picture) -> Picture:
@@ -253,6 +205,9 @@ MODEL_NODES: Mapping[str, Node] = {
     "CLIPSetLastLayer": same_clip,
     "ModelSamplingAuraFlow": same_model,
     "ModelSamplingSD3": same_model,
+    "ModelSamplingFlux": same_model,
+    "CFGNorm": same_model,
+    "DifferentialDiffusion": same_model,
     "FluxGuidance": same_conditioning,
     "ConditioningZeroOut": empty_conditioning,
     "ConditioningCombine": combine_conditioning,
@@ -266,5 +221,7 @@ MODEL_NODES: Mapping[str, Node] = {
     "KSampler": sample,
     "KSamplerAdvanced": sample_advanced,
     "VAEDecode": decode_latent,
+    "VAEDecodeTiled": decode_latent,
+    "RepeatLatentBatch": repeat_latent,
     "ImageUpscaleWithModel": upscale_with_model,
 }

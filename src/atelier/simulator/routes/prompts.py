@@ -9,7 +9,8 @@ from aiohttp import web
 from atelier.comfy import validation_errors as errors
 from atelier.comfy.catalog import as_list, as_object
 from atelier.comfy.validation import Verdict, validate
-from atelier.simulator.folders import is_file
+from atelier.simulator.catalogue import SEEN_FOR_THEMSELVES
+from atelier.simulator.folders import DRIVING, is_file
 from atelier.simulator.prompt_queue import Flags, Prompt
 from atelier.simulator.state import Simulator, simulator_of
 
@@ -62,6 +63,7 @@ def _judge(simulator: Simulator, body: dict[str, Any]) -> Verdict:
         cast("dict[str, Any]", graph),
         simulator.catalogue.catalog,
         partial_targets=cast("list[Any] | None", targets),
+        ignore=lambda name, place, value: (name, place) in SEEN_FOR_THEMSELVES and _is_there(simulator, value),
         files=lambda _class, _name, value: _unopenable(simulator, value),
     )
 
@@ -78,7 +80,12 @@ def _refuse_what_no_server_reads(graph: object) -> None:
 
 def _unopenable(simulator: Simulator, value: object) -> str | None:
     path = simulator.folders.annotated(value) if isinstance(value, str) else None
-    return None if is_file(path) else f"Invalid image file: {value}"
+    return None if is_file(path) or value == DRIVING else f"Invalid image file: {value}"
+
+
+def _is_there(simulator: Simulator, value: object) -> bool:
+    path = simulator.folders.annotated(value) if isinstance(value, str) else None
+    return value == DRIVING or (path is not None and path.exists())
 
 
 def _refused(error: dict[str, Any], node_errors: dict[str, Any]) -> web.Response:
