@@ -26,7 +26,7 @@ Sizes = Sequence[tuple[str, Sequence[int]]]
 
 
 def repeats(workflow: Workflow, *, drawn: bool) -> bool:
-    """Whether a job of it may take an earlier one's files. `drawn`: its seed was drawn, so it asks for another one.
+    """Whether a job of it may take an earlier one's files. `drawn`: its seed was drawn, to get another one.
 
     A draft is tried out by its author, who wants to see it run.
     """
@@ -36,7 +36,7 @@ def repeats(workflow: Workflow, *, drawn: bool) -> bool:
 def key(
     workflow: Workflow, graph_text: str, files: Mapping[AssetId, bytes], sizes: Sizes, finish: Finish | None
 ) -> bytes:
-    """32 bytes. `graph_text` is the bound graph in its canonical spelling; `files` are the contents of its assets."""
+    """32 bytes. `graph_text` is the bound graph, spelled canonically; `files` are the contents of its assets."""
     for asset_id, digest in files.items():
         graph_text = graph_text.replace(str(asset_id), digest.hex())
     whole = [FORM, workflow.digest.hex(), graph_text, sizes, _delivered(finish)]
@@ -49,7 +49,7 @@ def of_account(key: bytes, account_id: AccountId) -> bytes:
 
 
 def sizes_of(models: Iterable[ModelRef], known: Iterable[Inventory]) -> Sizes:
-    """A file that is replaced by one of another size is another one, and so is one that servers have in two sizes."""
+    """A file that is replaced by one of another size is another one; so is one that comes to be there in two."""
     inventories = list(known)
     names = sorted({ref.value for ref in models})
     return [(name, sorted({one.sizes.get(name, 0) for one in inventories} - {0})) for name in names]
