@@ -9,7 +9,17 @@ from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from atelier.dialects import dead_letters, files, health, job_events, jobs_v1, models, queue, servers
+from atelier.dialects import (
+    account_events,
+    dead_letters,
+    files,
+    health,
+    job_events,
+    jobs_v1,
+    models,
+    queue,
+    servers,
+)
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.comfyui import api as native_api
 from atelier.dialects.comfyui.envelope import native_envelope
@@ -37,11 +47,13 @@ BODY_MODELS: tuple[type[BaseModel], ...] = (
     queue.CleanUp,
     models.Several,
     *job_events.EVENTS.values(),
+    *account_events.MODELS,
 )
 
 ROUTERS = (
     jobs_v1.router,
     job_events.router,
+    account_events.router,
     health.router,
     files.router,
     servers.router,

@@ -69,5 +69,12 @@ def flag(name: str, text: str | None, *, default: bool) -> bool:
     return text == "true"
 
 
+def text(name: str, said: str | None, longest: int) -> str | None:
+    """Raises InvalidQuery."""
+    if said is not None and not 1 <= len(said) <= longest:
+        raise InvalidQuery(f"{name} must have 1 to {longest} characters.")
+    return said
+
+
 def moment(when: dt.datetime | None) -> str | None:
     return clock.rfc3339(when) if when else None

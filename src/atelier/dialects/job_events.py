@@ -61,10 +61,9 @@ class PlaceTold(BaseModel):
     reason: str
 
 
-class ProgressTold(BaseModel):
-    """The newest only. `value` is 0 to 1 and never goes back."""
+class HowFar(BaseModel):
+    """`value` is 0 to 1 and never goes back."""
 
-    job_id: str
     value: float
     nodes_done: int
     nodes_total: int
@@ -73,6 +72,12 @@ class ProgressTold(BaseModel):
     step: int | None
     steps: int | None
     message: str | None
+
+
+class ProgressTold(HowFar):
+    """The newest only."""
+
+    job_id: str
 
 
 class PreviewTold(BaseModel):

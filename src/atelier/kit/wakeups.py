@@ -30,6 +30,8 @@ class Subscription:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self.topics: frozenset[str] = frozenset()
+        """What wakes it."""
 
     def wake(self) -> None:
         self._event.set()
@@ -64,15 +66,22 @@ class Wakeups:
     @contextlib.contextmanager
     def subscribe(self, *topics: str) -> Generator[Subscription]:
         subscription = Subscription()
-        for topic in topics:
-            self._subscribers[topic].add(subscription)
+        self.retune(subscription, topics)
         try:
             yield subscription
         finally:
-            for topic in topics:
-                self._subscribers[topic].discard(subscription)
-                if not self._subscribers[topic]:
-                    del self._subscribers[topic]
+            self.retune(subscription, ())
+
+    def retune(self, subscription: Subscription, topics: Iterable[str]) -> None:
+        """From now on exactly these topics wake it. Read the truth afterwards: what came before woke nobody."""
+        wanted = frozenset(topics)
+        for topic in subscription.topics - wanted:
+            self._subscribers[topic].discard(subscription)
+            if not self._subscribers[topic]:
+                del self._subscribers[topic]
+        for topic in wanted - subscription.topics:
+            self._subscribers[topic].add(subscription)
+        subscription.topics = wanted
 
     async def run(self) -> None:
         """Carry wake-ups between processes until cancelled; a lost connection is made again."""

@@ -80,8 +80,24 @@ ALTER TABLE jobs
     ADD COLUMN workflow text,
     ADD COLUMN batch_id uuid;
 CREATE INDEX jobs_of_workflow ON jobs (account_id, workflow, position DESC) WHERE workflow IS NOT NULL;
+CREATE INDEX jobs_of_end_user ON jobs (account_id, end_user, position DESC) WHERE end_user <> '';
 CREATE INDEX jobs_of_batch ON jobs (batch_id, position) WHERE batch_id IS NOT NULL;
 CREATE INDEX jobs_prepared ON jobs (wait_until) WHERE state = 'preparing';
+
+-- All events of an account are one stream. `tx` is the transaction that wrote an event: whoever was told all that one
+-- snapshot saw is told next what that one did not see and a newer one does. So nothing is missed, however long a
+-- transaction lasts, and nothing is told twice. Of older events both are NULL: they are in no stream.
+ALTER TABLE job_events ADD COLUMN account_id uuid, ADD COLUMN tx xid8;
+ALTER TABLE job_events ALTER COLUMN tx SET DEFAULT pg_current_xact_id();
+CREATE INDEX job_events_of_account ON job_events (account_id, tx);
+
+CREATE FUNCTION job_event_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT account_id INTO NEW.account_id FROM jobs WHERE id = NEW.job_id;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER job_event_owner BEFORE INSERT ON job_events FOR EACH ROW WHEN (NEW.account_id IS NULL)
+    EXECUTE FUNCTION job_event_owner();
 
 -- Small pictures of pictures and videos, made once for each content and size (pixels of the longer side).
 CREATE TABLE thumbnails (
