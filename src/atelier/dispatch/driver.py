@@ -25,6 +25,7 @@ from atelier.dispatch.strays import Strays
 from atelier.fleet.inventory import Inventory
 from atelier.fleet.machine import vram_total
 from atelier.fleet.model import Lease, Server, Slot
+from atelier.jobs.cached import TOPIC as ENDED
 from atelier.jobs.model import Claim
 from atelier.kit import clock
 from atelier.kit.ids import JobId
@@ -267,6 +268,8 @@ class Driver:
             self.telemetry.forget(attempt.claim.job_id)
         self._context.wakeups.publish(f"account:{attempt.claim.account_id}")
         self._context.wakeups.publish(f"job:{attempt.claim.job_id}")
+        if attempt.claim.finish is not None:
+            self._context.wakeups.publish(ENDED)  # others may wait for its files
         if _succeeded(end):
             self._feed.freed()
         else:  # perhaps it waits again

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from atelier.accounts import sessions
 from atelier.assets.collect import collect
-from atelier.entry.roles import Foundation, outlook_of
+from atelier.entry.roles import Foundation, outlook_of, twins_of
 from atelier.fleet.store import aging, leasing, roster
+from atelier.jobs import cached
 from atelier.jobs.outlook import Outlook
 from atelier.jobs.store import claims, sweep, unnamed
 from atelier.kit.background import background
@@ -27,6 +28,7 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     await rounds.partition()
     tasks = Tasks(ground.database, ground.wakeups)
     tasks.every("* * * * * */10", "jobs.expire", rounds.expire)
+    tasks.every("* * * * * */10", "jobs.settle_twins", rounds.settle_twins)
     tasks.every("*/5 * * * *", "jobs.forget_finished", rounds.forget_finished)
     tasks.every("* * * * *", "jobs.forget_live", rounds.forget_live)
     tasks.every("17 * * * *", "jobs.forget_keys", rounds.forget_keys)
@@ -54,10 +56,13 @@ class Rounds:
         """Jobs that waited longer than they may end as expired; whoever follows them is told."""
         async with self.ground.database.transaction() as tx:
             ended = await sweep.expire(tx, why=self.outlook.why)
-        for job_id in ended:
-            self.ground.wakeups.publish(f"job:{job_id}")
-        for account_id in set(ended.values()):
-            self.ground.wakeups.publish(f"account:{account_id}")
+        async with self.ground.database.transaction() as tx:
+            ended |= await cached.expire(tx)
+        cached.tell(self.ground.wakeups, ended)
+
+    async def settle_twins(self) -> None:
+        """Those whose leader ended while nobody could settle them."""
+        await twins_of(self.ground).settle()
 
     async def forget_finished(self) -> None:
         await self._while_some(sweep.forget_finished)

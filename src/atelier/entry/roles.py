@@ -33,6 +33,7 @@ from atelier.fleet import service as fleet
 from atelier.fleet.model import Origin, Server
 from atelier.fleet.view import FleetView
 from atelier.intake.service import Intake
+from atelier.jobs.cached import Twins
 from atelier.jobs.outlook import Outlook
 from atelier.jobs.relay import Relay
 from atelier.jobs.service import QueueBounds
@@ -257,12 +258,18 @@ async def dispatch(ground: Foundation, *, ending: Collection[ServerId] = ()) -> 
         try:
             async with background() as tasks:
                 tasks.start(dispatcher.run())
+                tasks.start(twins_of(ground).run())
                 try:
                     yield dispatcher
                 finally:
                     await dispatcher.drain(ground.settings.drain)
         finally:
             await dispatcher.leave(ending)
+
+
+def twins_of(ground: Foundation) -> Twins:
+    """What settles those who wait for another job."""
+    return Twins(ground.database, ground.storage, ground.wakeups, ground.settings.result_cache_price)
 
 
 def dispatcher_name(settings: Settings) -> str:

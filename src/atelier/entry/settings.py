@@ -132,6 +132,13 @@ class Settings(BaseSettings):
     # Jobs and limits
     queue_ttl: Seconds = Field(24 * 3600, description="How long a job may wait for a server before it expires.")
     retention: Seconds = Field(30 * 86_400, description="How long a finished job and its outputs are kept.")
+    result_cache: Literal["account", "shared", "off"] = Field(
+        "account", description="Whose earlier results a job may take: its own account's, anybody's, nobody's."
+    )
+    result_cache_price: float = Field(
+        0, ge=0, le=1, description="Part of its price that a job costs which takes an earlier result."
+    )
+    max_batch_items: int = Field(1000, ge=1, le=10_000, description="Jobs that one request for a batch may make.")
     link_ttl: Seconds = Field(3600, description="How long a signed download link works.")
     max_queued: int = Field(100_000, ge=1, description="Jobs that may wait in all; beyond that: 429.")
     max_queued_per_account: int = Field(
