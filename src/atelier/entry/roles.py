@@ -158,7 +158,30 @@ async def api(
     """The API on an open socket; on `bound` everything is asked with the bound key. Raises SetupFailed for it."""
     settings = ground.settings
     reach = Reach(ground.fleet)
-    services = Services(
+    services = services_of(ground, reach)
+    app = create_app(services, pages.ROUTES)
+    servers = [ApiServer(app, listener)]
+    if bound is not None:
+        key = await bound_key(settings, ground.database, ground.secrets.pepper)
+        servers.append(ApiServer(BoundListener(app, key), bound))
+    async with reach.opened(), background() as tasks:
+        tasks.start(services.hub.run(ground.database, ground.wakeups, ground.relay, services.closing))
+        serving = [tasks.start(server.run_until_stopped()) for server in servers]
+        for server in servers:
+            await server.ready()
+        try:
+            yield servers[0]
+        finally:
+            services.closing.set()
+            for server in servers:
+                server.stop()
+            await asyncio.gather(*serving)
+
+
+def services_of(ground: Foundation, reach: Reach | None = None) -> Services:
+    """What the dialects stand on in this process. Without `reach` no server is asked anything for a client."""
+    settings = ground.settings
+    return Services(
         database=ground.database,
         wakeups=ground.wakeups,
         relay=ground.relay,
@@ -187,23 +210,6 @@ async def api(
             server_jobs_per_minute=settings.server_jobs_per_minute,
         ),
     )
-    app = create_app(services, pages.ROUTES)
-    servers = [ApiServer(app, listener)]
-    if bound is not None:
-        key = await bound_key(settings, ground.database, ground.secrets.pepper)
-        servers.append(ApiServer(BoundListener(app, key), bound))
-    async with reach.opened(), background() as tasks:
-        tasks.start(services.hub.run(ground.database, ground.wakeups, ground.relay, services.closing))
-        serving = [tasks.start(server.run_until_stopped()) for server in servers]
-        for server in servers:
-            await server.ready()
-        try:
-            yield servers[0]
-        finally:
-            services.closing.set()
-            for server in servers:
-                server.stop()
-            await asyncio.gather(*serving)
 
 
 def outbound_of(settings: Settings) -> Outbound:

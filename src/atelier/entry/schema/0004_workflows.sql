@@ -182,14 +182,14 @@ CREATE TABLE webhook_tries (
 CREATE FUNCTION webhook_note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO webhook_outbox (job_id, seq)
-    SELECT NEW.job_id, NEW.seq FROM jobs j WHERE j.id = NEW.job_id AND (
-        EXISTS (SELECT 1 FROM webhook_endpoints w WHERE w.account_id = j.account_id AND w.enabled
-                AND (NEW.terminal OR 'job.running' = ANY(w.events)))
-        OR EXISTS (SELECT 1 FROM job_recipes r WHERE r.job_id = NEW.job_id AND r.webhook IS NOT NULL
-                   AND (NEW.terminal OR r.webhook -> 'events' ? 'job.running'))
-        OR j.batch_id IS NOT NULL
-           AND EXISTS (SELECT 1 FROM batches b WHERE b.id = j.batch_id AND b.webhook IS NOT NULL
-                       AND (NEW.terminal OR b.webhook -> 'events' ? 'job.running')));
+    SELECT NEW.job_id, NEW.seq
+    WHERE EXISTS (SELECT 1 FROM webhook_endpoints w WHERE w.account_id = NEW.account_id AND w.enabled
+                  AND (NEW.terminal OR 'job.running' = ANY(w.events)))
+       OR EXISTS (SELECT 1 FROM job_recipes r WHERE r.job_id = NEW.job_id AND r.webhook IS NOT NULL
+                  AND (NEW.terminal OR r.webhook -> 'events' ? 'job.running'))
+       OR EXISTS (SELECT 1 FROM jobs j JOIN batches b ON b.id = j.batch_id
+                  WHERE j.id = NEW.job_id AND b.webhook IS NOT NULL
+                  AND (NEW.terminal OR b.webhook -> 'events' ? 'job.running'));
     RETURN NULL;
 END $$;
 CREATE TRIGGER webhook_note AFTER INSERT ON job_events FOR EACH ROW
