@@ -1,0 +1,1 @@
+"""Workflows in PostgreSQL: one statement per function, values back."""
