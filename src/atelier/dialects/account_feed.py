@@ -150,17 +150,7 @@ class AccountFeed:
         return {event.batch_id for event in events if event.batch_id is not None and event.terminal}
 
     def _about(self, one: Standing) -> Word:
-        ended = sum(one.ended.values())
-        told = {
-            "batch_id": str(one.batch_id),
-            "workflow_id": one.workflow,
-            "total": one.total,
-            "refused": one.refused,
-            "live": one.live,
-            **{str(state): count for state, count in one.ended.items()},
-            "progress": round(ended / (ended + one.live), 4) if ended else 0.0,
-        }
-        return Word("batch.progress" if one.live else "batch.completed", None, told)
+        return Word("batch.progress" if one.live else "batch.completed", None, standing_shown(one))
 
     def _looks(self, running: Sequence[Running]) -> list[Word]:
         """Progress that is new, of jobs that run. It never goes back."""
@@ -202,4 +192,18 @@ def _shown(job: Running, progress: Progress) -> dict[str, Any]:
         "end_user": job.end_user,
         "state": job.state.shown,
         "progress": progress.as_json(),
+    }
+
+
+def standing_shown(one: Standing) -> dict[str, Any]:
+    """How a batch stands: counts of its jobs; `progress` from 0 to 1."""
+    ended = sum(one.ended.values())
+    return {
+        "batch_id": str(one.batch_id),
+        "workflow_id": one.workflow,
+        "total": one.total,
+        "refused": one.refused,
+        "live": one.live,
+        **{str(state): count for state, count in one.ended.items()},
+        "progress": round(ended / (ended + one.live), 4) if ended else 0.0,
     }

@@ -103,7 +103,7 @@ async def get_job_details(job_id: JobIdText, call: Known) -> Response:
     """One job with its attempts and what they left behind, why it waits, its place, and when it will begin."""
     named = job_id_of(job_id)
     async with call.services.database.autocommit() as tx:
-        body = await _spelled(tx, call, await owner_of(tx, call, named), named)
+        body = await spelled(tx, call, await owner_of(tx, call, named), named)
     return json_response(body)
 
 
@@ -120,7 +120,7 @@ async def change_job(job_id: JobIdText, request: Request, call: Known) -> Respon
     async with call.services.database.transaction() as tx:
         job = await _job(tx, call, named)
         await details.set_priority(tx, job, wish, ceiling)
-        body = await _spelled(tx, call, job.account_id, job.id)
+        body = await spelled(tx, call, job.account_id, job.id)
     call.services.wakeups.publish("queue")
     return json_response(body)
 
@@ -133,7 +133,7 @@ async def cancel_any_job(job_id: JobIdText, call: Known) -> Response:
     named = job_id_of(job_id)
     async with call.services.database.transaction() as tx:
         job = await jobs.cancel(tx, await owner_of(tx, call, named), named)
-        body = await _spelled(tx, call, job.account_id, job.id)
+        body = await spelled(tx, call, job.account_id, job.id)
     for topic in (f"job:{job.id}", f"account:{job.account_id}", "cancel"):
         call.services.wakeups.publish(topic)
     return json_response(body)
@@ -155,7 +155,7 @@ async def retry_job(job_id: JobIdText, request: Request, call: Known) -> Respons
         owner = await owner_of(tx, call, named)
     job = await again.retry(call.services.intake, call.caller, owner, named, key)
     async with call.services.database.autocommit() as tx:
-        body = await _spelled(tx, call, owner, job.id)
+        body = await spelled(tx, call, owner, job.id)
     return json_response(body, 201, {"Location": f"{call.base}/api/v1/jobs/{job.id}"})
 
 
@@ -163,7 +163,8 @@ async def _job(tx: Tx, call: Call, job_id: JobId) -> Job:
     return await jobs.read(tx, await owner_of(tx, call, job_id), job_id)
 
 
-async def _spelled(tx: Tx, call: Call, owner: AccountId, job_id: JobId) -> dict[str, Any]:
+async def spelled(tx: Tx, call: Call, owner: AccountId, job_id: JobId) -> dict[str, Any]:
+    """The job as the caller is shown it. Raises JobNotFound."""
     whole = await details.whole(tx, owner, job_id)
     prospect = await call.services.outlook.of(tx, whole.job)
     is_admin = call.caller.role is Role.ADMIN
