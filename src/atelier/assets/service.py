@@ -77,7 +77,7 @@ async def receive(
                 f"The file's hash is {spell_hash(body.hash)}, not {spell_hash(expected_hash)}.",
                 details={"hash": spell_hash(body.hash)},
             )
-        return await _keep(database, storage, body)
+        return await keep(database, storage, body)
 
 
 async def receive_bytes(
@@ -86,7 +86,22 @@ async def receive_bytes(
     """As receive, for bytes that are in memory already: one statement and one write. Raises TooLarge."""
     if limit_bytes is not None and len(content) > limit_bytes:
         raise TooLarge(limit_bytes)
-    return await _keep(database, storage, await hashed(content))
+    return await keep(database, storage, await hashed(content))
+
+
+async def keep(database: Database, storage: Storage, body: Spooled) -> Received:
+    """Store what has come. Announce, then write: a blob's row stands before its bytes, so none are stored unknown.
+
+    Only PostgreSQL's own death within the next half second can forget the announcement; `recording` heals it.
+    """
+    async with database.autocommit() as tx:
+        blob, new = await records.announce(tx, body.hash, body.size, sniff(body.head))
+    if new or await storage.head(blob.key) != body.size:
+        if isinstance(body.content, Path):
+            await storage.adopt(blob.key, body.content, content_type=blob.content_type)
+        else:
+            await storage.put(blob.key, body.content, content_type=blob.content_type)
+    return Received(blob)
 
 
 async def record(tx: Tx, received: Received, draft: Draft) -> Recorded:
@@ -172,21 +187,6 @@ async def address(storage: Storage, asset: Asset, *, ttl: dt.timedelta) -> str |
     if asset.content_type != asset.blob.content_type:
         return None
     return await storage.public_url(asset.blob.key, ttl=ttl)
-
-
-async def _keep(database: Database, storage: Storage, body: Spooled) -> Received:
-    """Announce, then write: a blob's row stands before its bytes, so no bytes are stored unknown.
-
-    Only PostgreSQL's own death within the next half second can forget the announcement; `recording` heals it.
-    """
-    async with database.autocommit() as tx:
-        blob, new = await records.announce(tx, body.hash, body.size, sniff(body.head))
-    if new or await storage.head(blob.key) != body.size:
-        if isinstance(body.content, Path):
-            await storage.adopt(blob.key, body.content, content_type=blob.content_type)
-        else:
-            await storage.put(blob.key, body.content, content_type=blob.content_type)
-    return Received(blob)
 
 
 def _found(asset: Asset | None, asset_id: AssetId) -> Asset:

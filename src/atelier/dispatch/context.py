@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from atelier.dispatch.finishing import Finishing
 from atelier.dispatch.learning import AT_ONCE
 from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.pace import Pace
@@ -29,4 +30,5 @@ class Context:
     telemetry: Telemetry
     pace: Pace
     view: FleetView
+    finishing: Finishing = field(default_factory=Finishing)
     learning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))

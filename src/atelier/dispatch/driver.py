@@ -76,7 +76,7 @@ class Driver:
         self._feed = feed
         self._socket = ComfySocket(context.http, server.url, client_id=self.client_id, headers=server.headers)
         self.offers = Offers(lease, context.pace, context.settings)
-        self._ending = Ending(context.database, context.storage, context.settings.output_limit)
+        self._ending = Ending(context.database, context.storage, context.settings.output_limit, context.finishing)
         self._strays = Strays(context, self.client, self.server_id)
         self._attempts: dict[str, Attempt] = {}
         self._on_server: list[Attempt] = []

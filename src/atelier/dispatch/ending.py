@@ -13,6 +13,7 @@ from atelier.dispatch.closing import Closing, Trouble
 from atelier.dispatch.collect import Shelf, collect
 from atelier.dispatch.ends import End, Gone, NotPlaced, NotSent
 from atelier.dispatch.failures import Failures
+from atelier.dispatch.finishing import Finishing
 from atelier.fleet.model import Origin
 from atelier.jobs import service as jobs
 from atelier.jobs.model import Cause, Claim, JobError, Made, Outcome
@@ -34,9 +35,9 @@ FETCHES = 5
 class Ending:
     """Turns what happened on the server into what is true for everybody."""
 
-    def __init__(self, database: Database, storage: Storage, output_limit: int) -> None:
+    def __init__(self, database: Database, storage: Storage, output_limit: int, finishing: Finishing) -> None:
         self._database = database
-        self._shelf = Shelf(database, storage, output_limit)
+        self._shelf = Shelf(database, storage, output_limit, finishing)
         self._closing = Closing(database)
         self._failures = Failures(self._closing)
 
@@ -100,7 +101,7 @@ class Ending:
         """None when a cancel broke it off."""
 
         async def fetch() -> list[Made]:
-            return await collect(attempt.host.client, self._shelf, entry, attempt.frames)
+            return await collect(attempt.host.client, self._shelf, entry, attempt.frames, attempt.claim.finish)
 
         with contextlib.suppress(TimeoutError):
             async with attempt.breakable():

@@ -319,6 +319,7 @@ class Made:
     """One output as the dispatcher stored it, before the job's end makes it visible.
 
     `name` as the server's node named it; `subfolder` as the graph asked for it, without what Atelier put before.
+    `note`: why it is not in the format that was asked for.
     """
 
     id: AssetId
@@ -330,6 +331,7 @@ class Made:
     hash: bytes
     temporary: bool = False
     subfolder: str = ""
+    note: str = ""
 
 
 class Cause(enum.StrEnum):

@@ -58,7 +58,7 @@ WITH locked AS (
 ), made AS (
     SELECT m.*, decode(m.hash, 'hex') AS digest
     FROM jsonb_to_recordset(%(outputs)s) AS m(ordinal int, id uuid, node_id text, name text, kind text,
-         content_type text, size bigint, hash text, temporary boolean, subfolder text)
+         content_type text, size bigint, hash text, temporary boolean, subfolder text, note text)
 ), blob AS (
     UPDATE blobs SET marked_at = NULL
     WHERE hash = ANY(ARRAY(SELECT digest FROM made, job)) AND coalesce(marked_at, '-infinity') > '-infinity'
@@ -73,6 +73,7 @@ WITH locked AS (
     SELECT day, job.id, event_seq - %(count)s - 1 + ordinal, 'output', false,
            jsonb_build_object('id', made.id, 'node_id', node_id, 'name', name, 'kind', kind,
                               'content_type', content_type, 'size', size, 'hash', hash, 'temporary', temporary)
+           || jsonb_strip_nulls(jsonb_build_object('note', note))
     FROM made, job
     UNION ALL
     SELECT day, id, event_seq, 'status', true, '{"state": "succeeded"}' FROM job
@@ -288,4 +289,4 @@ def _made(made: Made, ordinal: int) -> dict[str, Any]:
         "hash": made.hash.hex(),
         "temporary": made.temporary,
         "subfolder": made.subfolder,
-    }
+    } | ({"note": made.note} if made.note else {})

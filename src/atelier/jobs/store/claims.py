@@ -12,6 +12,7 @@ from typing import Any
 
 from atelier.jobs.model import Claim, Limits, Wish
 from atelier.jobs.prompt import Prompt, Told
+from atelier.jobs.recipe import Finish
 from atelier.kit.database import Tx
 from atelier.kit.ids import DispatcherId, JobId, ServerId
 
@@ -20,6 +21,10 @@ _PROMPT = """
 LEFT JOIN LATERAL (
     SELECT client_id, extra_data, outputs, shown FROM native_prompts WHERE job_id = {job} LIMIT 1
 ) p ON true
+"""
+
+_FINISH = """
+LEFT JOIN LATERAL (SELECT finish FROM job_recipes WHERE job_id = {job} LIMIT 1) r ON true
 """
 
 _CLAIM = f"""
@@ -56,8 +61,8 @@ WITH wish AS (
 )
 SELECT t.id, t.account_id, t.number, t.prompt_id, t.server_id, t.fence, g.body, t.shape, t.lane, t.priority,
        t.secrets, t.requirement_id, false, 'claimed', t.end_user, t.run_timeout, 0,
-       coalesce(t.native_prompt_id, t.id)::text, t.position, t.began, p.*
-FROM taken t JOIN graphs g ON g.digest = t.graph_digest {_PROMPT.format(job="t.id")}
+       coalesce(t.native_prompt_id, t.id)::text, t.position, t.began, p.*, r.finish
+FROM taken t JOIN graphs g ON g.digest = t.graph_digest {_PROMPT.format(job="t.id")} {_FINISH.format(job="t.id")}
 """  # noqa: S608 - fixed columns
 
 # One lock for the whole fleet where its limit is in force, one per party that has one; in one order everywhere.
@@ -95,9 +100,9 @@ SELECT j.id, j.account_id, a.number, a.prompt_id, a.server_id, a.fence, g.body, 
        j.secrets, j.requirement_id, j.state = 'canceling', a.state, j.end_user, j.run_timeout,
        coalesce(extract(epoch FROM clock_timestamp() - a.started_at), 0)::float8,
        coalesce(j.native_prompt_id, j.id)::text, j.position,
-       j.started_at IS NOT NULL AND (a.started_at IS NULL OR j.started_at < a.started_at), p.*
+       j.started_at IS NOT NULL AND (a.started_at IS NULL OR j.started_at < a.started_at), p.*, r.finish
 FROM attempts a JOIN jobs j ON j.id = a.job_id JOIN graphs g ON g.digest = j.graph_digest
-{_PROMPT.format(job="j.id")}
+{_PROMPT.format(job="j.id")} {_FINISH.format(job="j.id")}
 WHERE a.server_id = %s AND a.fence = %s AND a.state <> 'ended'
 ORDER BY a.claimed_at
 """  # noqa: S608 - fixed columns
@@ -177,8 +182,10 @@ async def lately(tx: Tx, server_id: ServerId) -> list[float]:
 
 
 def _claim(row: tuple[Any, ...]) -> Claim:
-    prompt_id, position, began, client_id, extra_data, outputs, shown = row[17:]
+    prompt_id, position, began, client_id, extra_data, outputs, shown, finish = row[17:]
     claim = Claim(*row[:17])
+    if finish is not None:
+        claim = dataclasses.replace(claim, finish=Finish.from_json(finish))
     if extra_data is None:
         return claim
     prompt = Prompt(client_id, extra_data, tuple(outputs), shown)
