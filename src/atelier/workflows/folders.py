@@ -1,8 +1,8 @@
 """Folders of workflows are brought into the tables as everybody's, and what changes in them while we run is.
 
 A folder that cannot be read keeps the revision that it had, and its faults are told; one that is gone is
-withdrawn. A folder is looked at again only when something in it changed, so that an operator's rollback stands, and
-processes of different releases do not undo one another's.
+withdrawn. A folder is looked at again only when something in it changed, so that an operator's rollback stands,
+and processes of different releases do not undo one another's.
 """
 
 import asyncio
