@@ -122,8 +122,7 @@ def _real(node: Node, classes: Classes) -> Placed:
     restoring.restored(one, node_class, node.values)
     drawing.grown(one, fed)
     _extra(one, [slot for slot in node.inputs if any(g.ordinal(slot.name) is not None for g in one.growing.values())])
-    names = {widget.name for widget in one.widgets}
-    sockets = [socket for socket in one.sockets if socket.widget is None or socket.widget in names]
+    sockets = _without_orphans(one)
     _mended(node, one.widgets)
     kept = [slot.type for slot in node.outputs[len(node_class.outputs) :]]
     return Placed(node, node.title or node_class.title, False, sockets, one.widgets, [*node_class.outputs, *kept])
@@ -134,6 +133,19 @@ def _extra(one: drawing.Drawn, slots: Iterable[Slot]) -> None:
     for slot in slots:
         if one.socket(slot.name) is None:
             one.sockets.append(Socket(slot.name, slot.type, slot.widget))
+
+
+def _without_orphans(one: drawing.Drawn) -> list[Socket]:
+    """Without sockets whose widgets are gone, save each behind one that went: the editor steps over it."""
+    names = {widget.name for widget in one.widgets}
+    kept: list[Socket] = []
+    stepped_over = False
+    for socket in one.sockets:
+        orphan = socket.widget is not None and socket.widget not in names
+        if not orphan or stepped_over:
+            kept.append(socket)
+        stepped_over = orphan and not stepped_over
+    return kept
 
 
 def _mended(node: Node, widgets: Iterable[Widget]) -> None:

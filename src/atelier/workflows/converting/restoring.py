@@ -8,11 +8,14 @@ from atelier.workflows.converting.classes import NodeClass
 from atelier.workflows.converting.drawing import Drawn, chosen, counted
 from atelier.workflows.converting.scene import Widget
 
+CUSTOM_COMBO = "CustomCombo"
 POWER_LORAS = "Power Lora Loader (rgthree)"
 
 
 def restored(one: Drawn, node_class: NodeClass, values: Sequence[Any] | Mapping[str, Any] | None) -> None:
     """By place; by name where a pack's script kept a mapping (VideoHelperSuite)."""
+    if node_class.name == CUSTOM_COMBO:
+        one.widgets += [Widget("index", "index", -1), Widget("option1", "option", "")]
     if isinstance(values, Mapping):
         _by_name(one, values)
         return
@@ -50,8 +53,20 @@ def give(one: Drawn, widget: Widget, value: Any) -> None:
             chosen(one, widget)
         case "rows":
             counted(one, widget)
+        case "option":
+            _optioned(one, widget)
         case _:
             pass
+
+
+def _optioned(one: Drawn, widget: Widget) -> None:
+    """A combo of one's own has one empty line more than it has choices."""
+    last = one.widgets[-1]
+    if last is widget:
+        if widget.value:
+            one.widgets.append(Widget(f"option{len(one.widgets) - 1}", "option", ""))
+    elif not widget.value and one.widgets[-2] is widget and not last.value:
+        one.widgets.pop()
 
 
 def as_text(value: Any) -> str:

@@ -80,7 +80,7 @@ def _meta(node: Placed) -> dict[str, str]:
 
 
 def _sent(at: At, widget: Widget, follower: Follower, said: Said) -> Any:
-    value = widget.value
+    value = _choice(at, follower) if widget.kind == "index" else widget.value
     if isinstance(value, str):
         if isinstance(widget.options.get("dynamicPrompts"), bool) and widget.options["dynamicPrompts"]:
             value = texts.prompt(value)
@@ -89,6 +89,16 @@ def _sent(at: At, widget: Widget, follower: Follower, said: Said) -> Any:
     if widget.kind == "curve" and value is not None and value is not MISSING:
         return {"__type__": "CURVE", "__value__": value}
     return _wrapped(value)
+
+
+def _choice(at: At, follower: Follower) -> int:
+    """Which of its own choices a CustomCombo has, also where its subgraph shows the choice; -1: none."""
+    sockets = enumerate(at.node.sockets)
+    slot = next((number for number, one in sockets if one.widget == at.node.widgets[0].name), None)
+    shown = follower.feeds(at, slot) if slot is not None else None
+    value = shown.value if isinstance(shown, Widget) else at.node.widgets[0].value
+    options = [one.value for one in at.node.widgets if one.kind == "option"]
+    return options.index(value) if value in options else -1
 
 
 def _wrapped(value: Any) -> Any:
