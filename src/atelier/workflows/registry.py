@@ -121,12 +121,8 @@ class Registry:
             return None
         if version is None:
             return self.current(account_id, workflow_id)
-        current = self.current(account_id, workflow_id)
-        text = str(version)
-        if current and text in {str(current.revision), current.manifest.version}:
-            return current
         for owner in self._owners(account_id):
-            found = await self._version(owner, workflow_id, text)
+            found = await self._version(owner, workflow_id, str(version))
             if found and (not found.draft or owner == account_id):
                 return found
         return None
@@ -135,6 +131,9 @@ class Registry:
         return (None,) if account_id is None else (account_id, None)
 
     async def _version(self, owner: Owner, workflow_id: str, version: str) -> Workflow | None:
+        current = self._running.get(owner, {}).get(workflow_id)
+        if current and version in {str(current.revision), current.manifest.version}:
+            return current
         head = await self._head(owner, workflow_id)
         if head is None or head.withdrawn:
             return None
