@@ -30,7 +30,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """Where a client on this machine reaches the listener."""
-    host, port = str(listener.getsockname()[0]), int(listener.getsockname()[1])
+    return address_of(str(listener.getsockname()[0]), int(listener.getsockname()[1]))
+
+
+def address_of(host: str, port: int) -> str:
+    """The same for a host and port that are listened on."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is read, not bound
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 

@@ -7,22 +7,31 @@ from dataclasses import dataclass
 
 from atelier.accounts import sessions
 from atelier.assets.collect import collect
-from atelier.entry.roles import Foundation, outlook_of, twins_of
+from atelier.dialects.webhook_source import JobSource
+from atelier.entry.listening import address_of
+from atelier.entry.roles import Foundation, outlook_of, services_of, twins_of
 from atelier.fleet.store import aging, leasing, roster
 from atelier.jobs import cached
 from atelier.jobs.outlook import Outlook
-from atelier.jobs.store import claims, sweep, unnamed
+from atelier.jobs.store import batches, claims, sweep, unnamed
 from atelier.kit.background import background
 from atelier.kit.database import Tx
 from atelier.tasks.schema import prepare
 from atelier.tasks.service import Tasks
+from atelier.webhooks import rules
+from atelier.webhooks import service as webhooks
+from atelier.webhooks.delivering import Delivering
+from atelier.webhooks.telling import Telling
 
 EVENT_DAYS = 7
 
 
 @contextlib.asynccontextmanager
-async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
-    """A worker of background and periodic tasks, for as long as the context is open."""
+async def running(ground: Foundation, base: str = "") -> AsyncGenerator[Tasks]:
+    """A worker of background and periodic tasks, and who tells of jobs, for as long as the context is open.
+
+    `base`: the address that links of messages begin with, where the settings name none.
+    """
     await prepare(ground.database)
     rounds = Rounds(ground, outlook_of(ground))
     await rounds.partition()
@@ -40,9 +49,24 @@ async def running(ground: Foundation) -> AsyncGenerator[Tasks]:
     tasks.every("*/10 * * * *", "assets.collect", rounds.collect)
     tasks.every("47 3 * * *", "jobs.forget_unnamed", rounds.forget_unnamed)
     tasks.every("57 3 * * *", "fleet.forget_unused", rounds.forget_unused)
+    tasks.every("7 4 * * *", "webhooks.forget", rounds.forget_webhooks)
     async with background() as work:
         work.start(tasks.run())
+        for loop in webhooks_of(ground, base):
+            work.start(loop.run())
         yield tasks
+
+
+def webhooks_of(ground: Foundation, base: str = "") -> tuple[Telling, Delivering]:
+    """Who makes messages of what happened, and who sends them. Their sends have a loop of their own.
+
+    As tasks, addresses that do not answer would take the places of all others.
+    """
+    settings, services = ground.settings, services_of(ground)
+    links = (settings.public_url or base or address_of(settings.host, settings.port)).rstrip("/")
+    telling = Telling(ground.database, ground.wakeups, JobSource(services, links))
+    secret = functools.partial(rules.account_secret, ground.secrets.links)
+    return telling, Delivering(ground.database, ground.wakeups, services.outbound, secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +90,7 @@ class Rounds:
 
     async def forget_finished(self) -> None:
         await self._while_some(sweep.forget_finished)
+        await self._while_some(batches.forget)
 
     async def forget_live(self) -> None:
         async with self.ground.database.transaction() as tx:
@@ -110,6 +135,9 @@ class Rounds:
         for forget in (aging.forget_inventories, aging.forget_pages, aging.forget_measures, aging.forget_files):
             async with self.ground.database.transaction() as tx:
                 await forget(tx)
+
+    async def forget_webhooks(self) -> None:
+        await self._while_some(webhooks.forget)
 
     async def _while_some(self, step: Callable[[Tx], Awaitable[int]]) -> None:
         done = 1

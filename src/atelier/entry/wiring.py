@@ -66,7 +66,7 @@ async def running(settings: Settings, *, announce: Announce) -> AsyncGenerator[R
         simulators = await register_servers(ground, named)
         await ground.fleet.refresh()
         dispatcher = await stack.enter_async_context(dispatch(ground, ending=simulators))
-        await stack.enter_async_context(periodic.running(ground))
+        await stack.enter_async_context(periodic.running(ground, url_of(listener)))
         await stack.enter_async_context(api(ground, listener, bound))
         stack.callback(dispatcher.take_no_more)  # what runs has the time in which the API closes its streams
         await _fleet_known(ground.fleet, announce)

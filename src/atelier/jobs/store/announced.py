@@ -26,7 +26,7 @@ WHERE j.id = %(job)s
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """`webhook`: what came with the job itself; `batch_webhook` with its batch; `batch_over`: none of it goes on."""
+    """`webhook` came with the job itself, `batch_webhook` with its batch; `batch_over`: none of it goes on."""
 
     job_id: JobId
     account_id: AccountId
