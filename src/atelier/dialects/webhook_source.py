@@ -11,7 +11,8 @@ from atelier.dialects import jobs_v1
 from atelier.dialects.account_feed import standing_shown
 from atelier.dialects.auth import Call
 from atelier.dialects.services import Services
-from atelier.jobs import stream
+from atelier.jobs import batches, stream
+from atelier.jobs.batches import Batch
 from atelier.jobs.model import JobState
 from atelier.jobs.recipe import Webhook
 from atelier.jobs.store import announced
@@ -44,7 +45,8 @@ class JobSource:
         if told is None or event is None:
             return ()
         of_job = Happening(told.account_id, event, job_id, told.at, _asked(told, event))
-        return (of_job, _of_batch(told)) if told.batch_over else (of_job,)
+        over = told.state.terminal and told.batch_id and await batches.ended(tx, told.batch_id)
+        return (of_job, _of_batch(over, told)) if over else (of_job,)
 
     async def data(self, tx: Tx, happening: Happening) -> Mapping[str, Any]:
         if happening.event is Event.COMPLETED:
@@ -62,11 +64,11 @@ class JobSource:
         return Call(services, Caller(account_id, _NO_KEY, Role.MEMBER), self.base)
 
 
-def _of_batch(told: Announced) -> Happening:
-    asked = told.batch_webhook
+def _of_batch(batch: Batch, told: Announced) -> Happening:
+    asked = batch.webhook
     wanted = asked is not None and (not asked.events or Event.COMPLETED in asked.events)
     addresses = (_address(asked),) if asked is not None and wanted else ()
-    return Happening(told.account_id, Event.COMPLETED, told.batch_id or uuid.UUID(int=0), told.at, addresses)
+    return Happening(batch.account_id, Event.COMPLETED, batch.id, told.at, addresses)
 
 
 def _asked(told: Announced, event: Event) -> tuple[Asked, ...]:

@@ -11,22 +11,19 @@ from atelier.jobs.recipe import Webhook
 from atelier.kit.database import Tx
 from atelier.kit.ids import AccountId, JobId
 
-# `over`: the batch has no job that goes on. Asked only at the end of one of its jobs.
 _EVENT = """
-SELECT j.account_id, e.data ->> 'state', e.created_at, j.batch_id, r.webhook, b.webhook,
-       e.terminal AND b.id IS NOT NULL AND NOT EXISTS (
-           SELECT 1 FROM jobs o WHERE o.batch_id = j.batch_id AND o.finished_at IS NULL) AS over
+SELECT j.account_id, e.data ->> 'state', e.created_at, j.batch_id, r.webhook, b.webhook
 FROM jobs j
 JOIN job_events e ON e.job_day = (j.created_at AT TIME ZONE 'UTC')::date AND e.job_id = j.id AND e.seq = %(seq)s
 LEFT JOIN LATERAL (SELECT webhook FROM job_recipes WHERE job_id = %(job)s LIMIT 1) r ON true
-LEFT JOIN LATERAL (SELECT id, webhook FROM batches WHERE id = j.batch_id LIMIT 1) b ON true
+LEFT JOIN LATERAL (SELECT webhook FROM batches WHERE id = j.batch_id LIMIT 1) b ON true
 WHERE j.id = %(job)s
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """`webhook` came with the job itself, `batch_webhook` with its batch; `batch_over`: none of it goes on."""
+    """`webhook` came with the job itself, `batch_webhook` with its batch."""
 
     job_id: JobId
     account_id: AccountId
@@ -35,7 +32,6 @@ class Announced:
     batch_id: uuid.UUID | None
     webhook: Webhook | None
     batch_webhook: Webhook | None
-    batch_over: bool
 
 
 async def event(tx: Tx, job_id: JobId, seq: int) -> Announced | None:
@@ -51,7 +47,6 @@ async def event(tx: Tx, job_id: JobId, seq: int) -> Announced | None:
         batch_id=row[3],
         webhook=_webhook(row[4]),
         batch_webhook=_webhook(row[5]),
-        batch_over=bool(row[6]),
     )
 
 
