@@ -18,6 +18,7 @@ from atelier.kit.database import Database
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.opening import open_storage
 from atelier.webui import pages
+from atelier.workflows.registry import Registry
 from support.serving import PEPPER, Tenant, make_tenant, served
 from support.stage import Stage
 
@@ -33,6 +34,7 @@ def services(database: Database, tmp_path: Path) -> Services:
         intake=Intake(database, FleetView(database, wakeups), wakeups, QueueBounds(50, 10), 3600.0, 7200.0),
         authenticator=Authenticator(database, PEPPER),
         links=LinkSigner(b"link secret"),
+        registry=Registry(database, wakeups),
         cors_origins=("https://studio.example.com",),
         json_limit=200_000,
         upload_limit=3_000_000,

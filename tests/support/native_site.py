@@ -20,6 +20,7 @@ from atelier.jobs.relay import Relay
 from atelier.jobs.service import QueueBounds
 from atelier.kit.wakeups import Wakeups
 from atelier.simulator.config import SimulatorConfig
+from atelier.workflows.registry import Registry
 from support.fleet import Ground, simulator
 from support.serving import PEPPER, Tenant, make_tenant
 from support.sockets import api_process
@@ -82,6 +83,7 @@ def _services(ground: Ground) -> Services:
         intake=ground.intake,
         authenticator=Authenticator(ground.database, PEPPER),
         links=LinkSigner(b"link secret"),
+        registry=Registry(ground.database, ground.wakeups),
         reach=Reach(ground.view),
     )
 

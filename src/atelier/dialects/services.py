@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from atelier.accounts.service import Authenticator
+from atelier.assets.pictures.thumbnails import Thumbnails
 from atelier.dialects.comfyui.hub import Hub
 from atelier.dialects.comfyui.pictures import Pictures
 from atelier.dialects.comfyui.reach import Reach
@@ -19,6 +20,7 @@ from atelier.kit.http.patience import Patience
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.model import Storage
+from atelier.workflows.registry import Registry
 
 MEGABYTE = 1_000_000
 
@@ -57,6 +59,7 @@ class Services:
     intake: Intake
     authenticator: Authenticator
     links: LinkSigner
+    registry: Registry
     public_url: str | None = None
     cors_origins: tuple[str, ...] = ()
     json_limit: int = 20 * MEGABYTE
@@ -73,6 +76,7 @@ class Services:
     custom_routes: bool = False
     hub: Hub = field(default_factory=Hub)
     pictures: Pictures = field(default_factory=Pictures)
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     sign_ins: Patience = field(default_factory=Patience)
     asked_anew: float = 5.0

@@ -24,6 +24,7 @@ from atelier.dispatch.dispatcher import Dispatcher
 from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.pace import Pace
 from atelier.dispatch.telemetry import Telemetry
+from atelier.entry import workflows
 from atelier.entry.api_server import ApiServer
 from atelier.entry.bound import bound_key
 from atelier.entry.settings import Settings
@@ -48,6 +49,7 @@ from atelier.storage.model import Storage
 from atelier.storage.object_store import Credentials
 from atelier.storage.opening import open_storage
 from atelier.webui import pages
+from atelier.workflows.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Foundation:
     wakeups: Wakeups
     fleet: FleetView
     relay: Relay
+    registry: Registry
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +73,8 @@ async def foundation(settings: Settings, database: Database, secrets: Secrets) -
     view = FleetView(database, wakeups)
     await view.refresh()
     relay = Relay(database, wakeups)
-    ground = Foundation(settings, database, secrets, storage_of(settings), wakeups, view, relay)
+    registry = Registry(database, wakeups)
+    ground = Foundation(settings, database, secrets, storage_of(settings), wakeups, view, relay, registry)
     async with background() as tasks:
         tasks.start(wakeups.run())
         tasks.start(view.run())
@@ -164,7 +168,8 @@ async def api(
     if bound is not None:
         key = await bound_key(settings, ground.database, ground.secrets.pepper)
         servers.append(ApiServer(BoundListener(app, key), bound))
-    async with reach.opened(), background() as tasks:
+    filled = workflows.kept(ground.registry, settings, ground.database, ground.wakeups)
+    async with filled, reach.opened(), background() as tasks:
         tasks.start(services.hub.run(ground.database, ground.wakeups, ground.relay, services.closing))
         serving = [tasks.start(server.run_until_stopped()) for server in servers]
         for server in servers:
@@ -187,6 +192,7 @@ def services_of(ground: Foundation, reach: Reach | None = None) -> Services:
         relay=ground.relay,
         authenticator=Authenticator(ground.database, ground.secrets.pepper),
         links=LinkSigner(ground.secrets.links, int(settings.link_ttl)),
+        registry=ground.registry,
         storage=ground.storage,
         intake=_intake(ground),
         public_url=settings.public_url or None,

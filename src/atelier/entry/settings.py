@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         8, ge=2, le=100, description="Connections per process, besides one that listens and one for leases."
     )
 
+    workflows_dir: Path | None = Field(
+        None, description="Folder of your own workflows, one folder each; unset: `workflows` where Atelier starts."
+    )
+
     # Where files go
     storage_url: str = Field("", description="s3://bucket/prefix or a folder; empty: `files` in the state folder.")
     s3_endpoint: str = Field("", description="Address of an S3-compatible service (R2, Supabase, MinIO).")
