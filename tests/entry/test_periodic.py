@@ -13,6 +13,7 @@ from atelier.jobs.model import JobState
 from atelier.jobs.relay import Relay
 from atelier.kit.database import Database
 from atelier.kit.wakeups import Wakeups
+from atelier.workflows.registry import Registry
 from support.yard import Yard, make_yard
 
 
@@ -26,7 +27,7 @@ def ground(database: Database, tmp_path: Path) -> Foundation:
     settings, wakeups = load(state_dir=tmp_path), Wakeups(database)
     secrets, storage = secrets_of(settings), storage_of(settings)
     view, relay = FleetView(database, wakeups), Relay(database, wakeups)
-    return Foundation(settings, database, secrets, storage, wakeups, view, relay)
+    return Foundation(settings, database, secrets, storage, wakeups, view, relay, Registry(database, wakeups))
 
 
 async def test_a_job_that_waited_too_long_is_told_what_for(ground: Foundation, yard: Yard) -> None:
