@@ -19,6 +19,7 @@ from atelier.dialects import (
     models,
     queue,
     servers,
+    webhooks,
 )
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.comfyui import api as native_api
@@ -46,6 +47,8 @@ BODY_MODELS: tuple[type[BaseModel], ...] = (
     dead_letters.Chosen,
     queue.CleanUp,
     models.Several,
+    webhooks.NewWebhook,
+    webhooks.WebhookChange,
     *job_events.EVENTS.values(),
     *account_events.MODELS,
 )
@@ -60,6 +63,7 @@ ROUTERS = (
     dead_letters.router,
     queue.router,
     models.router,
+    webhooks.router,
 )
 
 
