@@ -29,6 +29,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         f"{_WHERE}.dead_letters:dead_letters",
         "Jobs that were given up: list, show, replay, discard.",
     ),
+    "webhooks": (
+        f"{_WHERE}.webhooks:webhooks",
+        "Webhooks: list, add, remove, test; deliveries: list, replay.",
+    ),
 }
 """Name to where the code is and what `--help` says."""
 
