@@ -12,7 +12,7 @@ from atelier.workflows.converting.exported import type_text
 
 MEDIA = ("image_upload", "video_upload", "animated_image_upload")
 HEARD = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced"})
-SEEN_IN_3D = frozenset({"Preview3D", "Preview3DAnimation", "SaveGLB"})
+SEEN_IN_3D = frozenset({"Preview3D", "SaveGLB"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,10 +51,14 @@ def _reason(at: At, classes: Classes) -> Reason | None:
     if at.node.virtual:
         return None
     if kind in SCRIPTED:
-        message = f"Node {at.id} ({kind}) draws its wires by a script of the editor, which no file keeps: draw them."
+        message = (
+            f"Node {at.id} ({kind}) draws its wires by a script of the editor, which no file keeps: draw them."
+        )
         return Reason(Why.SCRIPTED_NODE, message, at.id, kind)
     if kind.startswith(GROUP_NODES):
-        message = f"Node {at.id} is an old group node ({title}): open and save it in a newer editor, or ungroup it."
+        message = (
+            f"Node {at.id} is an old group node ({title}): open and save it in a newer editor, or ungroup it."
+        )
         return Reason(Why.OLD_GROUP_NODE, message, at.id, kind)
     node_class = classes.get(kind)
     if node_class is None:

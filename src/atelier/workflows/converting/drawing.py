@@ -186,7 +186,9 @@ def _add_grown(one: Drawn, group: Growing, ordinal: int) -> None:
         _add_socket(new, named)
         _add_widget(new, named)
         one.widgets += new.widgets
-        place = max((at for at, other in enumerate(one.sockets) if _of(group, other)), default=len(one.sockets) - 1)
+        place = max(
+            (at for at, other in enumerate(one.sockets) if _of(group, other)), default=len(one.sockets) - 1
+        )
         one.sockets[place + 1 : place + 1] = new.sockets
 
 
@@ -196,4 +198,3 @@ def _of(group: Growing, socket: Socket) -> bool:
 
 def _count(raw: object, default: int) -> int:
     return raw if isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw <= MOST_GROWN else default
-

@@ -111,13 +111,18 @@ def read(document: object) -> Workflow:
 def _subgraphs(table: Mapping[str, Any], depth: int) -> list[Sheet]:
     """Definitions, each followed by those inside of it."""
     if depth > MOST_NESTED:
-        raise cannot(Why.TOO_BIG, f"Definitions of subgraphs stand in one another; {MOST_NESTED} deep are allowed.")
+        raise cannot(
+            Why.TOO_BIG, f"Definitions of subgraphs stand in one another; {MOST_NESTED} deep are allowed."
+        )
     found: list[Sheet] = []
     for raw in as_list((as_object(table.get("definitions")) or {}).get("subgraphs")) or []:
         definition = as_object(raw)
         if definition is None or not isinstance(definition.get("id"), str):
             raise _nonsense("a subgraph", "it has no id")
-        found += [_sheet(definition, f"subgraph {_text(definition.get('name'))!r}"), *_subgraphs(definition, depth + 1)]
+        found += [
+            _sheet(definition, f"subgraph {_text(definition.get('name'))!r}"),
+            *_subgraphs(definition, depth + 1),
+        ]
         if len(found) > MOST_NODES:
             raise cannot(Why.TOO_BIG, f"There are more than {MOST_NODES} subgraphs.")
     return found

@@ -90,7 +90,9 @@ class Follower:
             return self._outside(step.at, link.origin_slot)
         origin = step.at.scene.nodes.get(link.origin)
         if origin is None:
-            message = f"Input {socket.name!r} of node {step.at.id} is linked to node {link.origin}, which is not there."
+            message = (
+                f"Input {socket.name!r} of node {step.at.id} is linked to node {link.origin}, which is not there."
+            )
             raise cannot(Why.BROKEN_LINK, message, step.at.id, step.at.node.node.type)
         return _Output(step.at.beside(origin), link.origin_slot, step.type or socket.type)
 
@@ -132,7 +134,9 @@ class Follower:
             return _Input(step.at, link.origin_slot, step.type)
         origin = inside.nodes.get(link.origin)
         if origin is None:
-            raise cannot(Why.BROKEN_LINK, f"Output {step.slot} of subgraph {step.at.id} is linked to no node.", step.at.id)
+            raise cannot(
+                Why.BROKEN_LINK, f"Output {step.slot} of subgraph {step.at.id} is linked to no node.", step.at.id
+            )
         return _Output(step.at.within(origin), link.origin_slot, step.type)
 
     def _named(self, step: _Output) -> _Step | _Found:

@@ -121,7 +121,9 @@ def _real(node: Node, classes: Classes) -> Placed:
     _extra(one, node.inputs)
     restoring.restored(one, node_class, node.values)
     drawing.grown(one, fed)
-    _extra(one, [slot for slot in node.inputs if any(g.ordinal(slot.name) is not None for g in one.growing.values())])
+    _extra(
+        one, [slot for slot in node.inputs if any(g.ordinal(slot.name) is not None for g in one.growing.values())]
+    )
     sockets = _without_orphans(one)
     _mended(node, one.widgets)
     kept = [slot.type for slot in node.outputs[len(node_class.outputs) :]]
@@ -206,7 +208,10 @@ def _renumbered(sheet: Sheet, taken: set[str], last: list[int]) -> Sheet:
     if not new:
         return sheet
     nodes = tuple(replace(node, id=new.get(node.id, node.id)) for node in sheet.nodes)
-    links = tuple(replace(one, origin=new.get(one.origin, one.origin), target=new.get(one.target, one.target)) for one in sheet.links)
+    links = tuple(
+        replace(one, origin=new.get(one.origin, one.origin), target=new.get(one.target, one.target))
+        for one in sheet.links
+    )
     return replace(sheet, nodes=nodes, links=links)
 
 

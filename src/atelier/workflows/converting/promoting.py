@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from atelier.comfy.catalog import as_list
+from atelier.comfy.catalog import as_list, as_object
 from atelier.workflows.converting.exported import INPUTS_ID, Link
 from atelier.workflows.converting.scene import MISSING, PRIMITIVE, Gate, Placed, Scene, Socket, Widget
 
 MOST_DEEP = 100
+SELF = "-1"
+"""In proxyWidgets: an input of the instance itself."""
+
 _PREFIX = re.compile(r"^\s*(\d+)\s*:\s*(.+)$")
 
 
@@ -35,9 +38,25 @@ def instance_configured(host: Placed) -> None:
         return
     for slot in range(len(host.inside.inputs)):
         show(host, slot)
+    kept = _quarantined(host)
     values = _values(host)
-    for widget, value in zip((host.promoted[slot] for slot in sorted(host.promoted)), values, strict=False):
-        widget.value = value
+    for place, slot in enumerate(sorted(host.promoted)):
+        value = values[place] if place < len(values) else MISSING
+        _valued(host, slot, kept.get(host.sockets[slot].name, value))
+
+
+def _quarantined(host: Placed) -> dict[str, Any]:
+    """Values that the editor could not place when it made inputs of proxyWidgets, by the names of inputs."""
+    raw = host.node.properties.get("proxyWidgetErrorQuarantine")
+    found: dict[str, Any] = {}
+    for row in as_list(raw) or []:
+        entry = as_object(row) or {}
+        match as_list(entry.get("originalEntry")):
+            case ["-1", str(name), *_] if "hostValue" in entry:
+                found.setdefault(name, entry["hostValue"])
+            case _:
+                pass
+    return found
 
 
 def show(host: Placed, slot: int) -> None:
@@ -63,7 +82,7 @@ def promotions_migrated(host: Placed) -> None:
     entries = [_normal(host, one) for one in _entries(host)]
     primitives: dict[str, list[Entry]] = {}
     for one in entries:
-        slot = _showing(host, one)
+        slot = _called(host, one.widget) if one.node == SELF else _showing(host, one)
         source = host.inside.nodes.get(one.node) if host.inside else None
         if slot is not None:
             _valued(host, slot, one.value)
@@ -154,6 +173,10 @@ def _showing(host: Placed, one: Entry) -> int | None:
     inside = host.inside
     found = (at for at, gate in enumerate(gates) if inside and _first_fed(inside, gate) == (one.node, one.widget))
     return next(found, None)
+
+
+def _called(host: Placed, name: str) -> int | None:
+    return next((slot for slot, socket in enumerate(host.sockets) if socket.name == name), None)
 
 
 def _valued(host: Placed, slot: int, value: Any) -> None:

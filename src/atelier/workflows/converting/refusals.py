@@ -37,7 +37,11 @@ class Reason:
 
     def as_json(self) -> dict[str, Any]:
         about = {"node": self.node, "class_type": self.class_type}
-        return {"reason": str(self.why), "message": self.message, **{key: one for key, one in about.items() if one}}
+        return {
+            "reason": str(self.why),
+            "message": self.message,
+            **{key: one for key, one in about.items() if one},
+        }
 
 
 class CannotConvert(Refusal):

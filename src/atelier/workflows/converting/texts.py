@@ -87,7 +87,9 @@ def named(nodes: Mapping[str, Placed], text: str) -> str:
 def _filled(nodes: Mapping[str, Placed], found: re.Match[str]) -> str:
     parts = found[1].split(".")
     if len(parts) != 2:
-        return _DATE.sub(lambda part: DATES[part[0][0]], parts[0][5:]) if parts[0].startswith("date:") else found[0]
+        return (
+            _DATE.sub(lambda part: DATES[part[0][0]], parts[0][5:]) if parts[0].startswith("date:") else found[0]
+        )
     node = nodes.get(parts[0])
     widget = node.widget(parts[1]) if node else None
     if widget is None:
@@ -105,4 +107,3 @@ def by_name(nodes: list[Placed]) -> Mapping[str, Placed]:
         given = node.node.properties.get("Node name for S&R")
         table[given if isinstance(given, str) and given else node.node.type] = node
     return table
-

@@ -50,7 +50,12 @@ def made(spec: InputSpec) -> list[Widget]:
 
 
 def number(spec: InputSpec, step: float, kind: str) -> Widget:
-    options = {"min": 0, "max": 2048, "step": step, **{key: one for key, one in spec.options.items() if one is not None}}
+    options = {
+        "min": 0,
+        "max": 2048,
+        "step": step,
+        **{key: one for key, one in spec.options.items() if one is not None},
+    }
     default = spec.options.get("default")
     return Widget(spec.name, kind, 0 if default is None else default, options=options)
 
@@ -79,7 +84,9 @@ def _combo(spec: InputSpec) -> list[Widget]:
     choices = spec.choices or []
     first = choices[0] if choices else "Loading..." if remote is not None else MISSING
     own = Widget(spec.name, COMBO, spec.options.get("default") or first, options={"values": choices})
-    refresh = [Widget("refresh", "button", "refresh")] if remote and remote.get("refresh_button") else []
+    refresh = [] if remote is None else [Widget("Auto-refresh after generation", "toggle", False, sent=False)]
+    if remote and remote.get("refresh_button"):
+        refresh.append(Widget("refresh", "button", "refresh"))
     controlled = bool(spec.options.get("control_after_generate"))
     filtered = [Widget("control_filter_list", "text", "", sent=False)] if controlled else []
     return [own, *refresh, *_control(spec, controlled), *filtered]
