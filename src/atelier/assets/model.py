@@ -96,6 +96,15 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture of some bytes: where it is, and its size in pixels."""
+
+    blob: Blob
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where a file belongs below a server's input folder; `subfolder` may be empty."""
 

@@ -19,6 +19,7 @@ from atelier.dialects import (
     models,
     queue,
     servers,
+    thumbnails,
     webhooks,
 )
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
@@ -59,6 +60,7 @@ ROUTERS = (
     account_events.router,
     health.router,
     files.router,
+    thumbnails.router,
     servers.router,
     dead_letters.router,
     queue.router,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from atelier.accounts.model import Forbidden
-from atelier.assets.links import sign, verify
+from atelier.assets.links import What, sign, verify
+from atelier.assets.pictures.thumbnails import USUAL_SIZE
 from atelier.kit import clock
 from atelier.kit.ids import AssetId
 
@@ -35,14 +36,29 @@ class LinkSigner:
     seconds: int = 24 * STEP
 
     def link(self, base: str, asset_id: AssetId) -> Link:
-        expires = (int(clock.utcnow().timestamp()) // STEP + 1) * STEP + self.seconds
-        expires_at = dt.datetime.fromtimestamp(expires, dt.UTC)
+        expires_at = self._expiry()
         return Link(f"{base}/files/{asset_id}?{sign(self.secret, asset_id, expires_at)}", expires_at)
+
+    def thumbnail(self, base: str, asset_id: AssetId, size: int = USUAL_SIZE) -> Link:
+        """A link to a small picture of it, and to nothing else. `size` is one of SIZES."""
+        expires_at = self._expiry()
+        query = sign(self.secret, asset_id, expires_at, What.THUMBNAIL)
+        return Link(f"{base}/files/{asset_id}/thumbnail?size={size}&{query}", expires_at)
 
     def check(self, asset_id: AssetId, expires: str, signature: str) -> None:
         """Raises Forbidden for a link that is not ours or has expired."""
         if not verify(self.secret, asset_id, expires=expires, signature=signature, now=clock.utcnow()):
             raise Forbidden("This link is not valid or has expired; ask for the asset again to get a fresh one.")
+
+    def check_thumbnail(self, asset_id: AssetId, expires: str, signature: str) -> None:
+        """Raises Forbidden for a link that is not ours or has expired."""
+        now, what = clock.utcnow(), What.THUMBNAIL
+        if not verify(self.secret, asset_id, expires=expires, signature=signature, now=now, what=what):
+            raise Forbidden("This link is not valid or has expired; ask for the asset again to get a fresh one.")
+
+    def _expiry(self) -> dt.datetime:
+        expires = (int(clock.utcnow().timestamp()) // STEP + 1) * STEP + self.seconds
+        return dt.datetime.fromtimestamp(expires, dt.UTC)
 
 
 def base_url(request: HTTPConnection, public_url: str | None) -> str:

@@ -5,6 +5,7 @@ PUBLIC_ROUTES = frozenset(
         "/health",  # load balancers ask it
         "/openapi.json",  # how to ask for the rest
         "/files/{asset_id}",  # the signature in the link is the key
+        "/files/{asset_id}/thumbnail",  # and of this one its own
         "/",  # what this is
         "/login",  # here a key becomes a session
         "/login/sign-in.css",

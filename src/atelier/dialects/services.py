@@ -20,6 +20,7 @@ from atelier.kit.http.patience import Patience
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.wakeups import Wakeups
 from atelier.storage.model import Storage
+from atelier.workflows.readiness import Readiness
 from atelier.workflows.registry import Registry
 
 MEGABYTE = 1_000_000
@@ -60,6 +61,7 @@ class Services:
     authenticator: Authenticator
     links: LinkSigner
     registry: Registry
+    readiness: Readiness = field(default_factory=Readiness)
     public_url: str | None = None
     cors_origins: tuple[str, ...] = ()
     json_limit: int = 20 * MEGABYTE

@@ -39,9 +39,18 @@ def encoded(image: Image.Image, wanted: PictureFormat, quality: int, marks: Mark
         raise TooWide(
             f"A picture of {image.width} x {image.height} pixels is wider than {wanted} can be: {widest}."
         )
-    upright = ImageOps.exif_transpose(image)
-    plain = _plain(upright, wanted)
-    profile = _profile(plain, upright.info.get("icc_profile"))
+    plain, profile = shown(ImageOps.exif_transpose(image), wanted)
+    return written(plain, profile, wanted, quality, marks)
+
+
+def shown(image: Image.Image, wanted: PictureFormat) -> tuple[Image.Image, bytes]:
+    """What is seen of it, as the format has it: pixels and, if they need one, their colour profile."""
+    plain = _plain(image, wanted)
+    return plain, _profile(plain, image.info.get("icc_profile"))
+
+
+def written(plain: Image.Image, profile: bytes, wanted: PictureFormat, quality: int, marks: Marks) -> bytes:
+    """What `shown` gave, encoded."""
     into = io.BytesIO()
     match wanted:
         case PictureFormat.WEBP:
@@ -49,7 +58,7 @@ def encoded(image: Image.Image, wanted: PictureFormat, quality: int, marks: Mark
         case PictureFormat.JPEG:
             plain.save(into, "JPEG", quality=quality, optimize=True, icc_profile=profile or None)
         case PictureFormat.AVIF:
-            speed = 8 if image.width * image.height <= SMALL else 10
+            speed = 8 if plain.width * plain.height <= SMALL else 10
             told = {"exif": marks.exif, "xmp": marks.xmp}
             plain.save(into, "AVIF", quality=quality, speed=speed, max_threads=1, icc_profile=profile, **told)
         case PictureFormat.PNG:

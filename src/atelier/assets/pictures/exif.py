@@ -34,8 +34,8 @@ def kept(before: bytes, said: Mapping[str, Any], texts: Mapping[str, str], made_
         if keyword in texts:
             ours[tag] = f"{keyword}:{texts[keyword]}".encode(errors="replace")
     _add(tags, ours)
-    ours = {DATE_TIME_ORIGINAL: moment, OFFSET: b"+00:00", OFFSET_ORIGINAL: b"+00:00"}
-    for tag, value in (ours | _comment(comment)).items():
+    dates = {DATE_TIME_ORIGINAL: moment.decode(), OFFSET: "+00:00", OFFSET_ORIGINAL: "+00:00"}
+    for tag, value in (dates | _comment(comment)).items():
         inner.setdefault(tag, value)
     return _bytes(tags)
 

@@ -34,12 +34,19 @@ ORDER BY b.marked_at LIMIT %s FOR UPDATE OF b SKIP LOCKED
 
 _UNMARK = """
 UPDATE blobs b SET marked_at = NULL
-WHERE b.hash = ANY(%s) AND EXISTS (SELECT 1 FROM assets a WHERE a.hash = b.hash)
+WHERE b.hash = ANY(%s) AND (EXISTS (SELECT 1 FROM assets a WHERE a.hash = b.hash)
+                            OR EXISTS (SELECT 1 FROM thumbnails t WHERE t.thumb_hash = b.hash))
 """
+
+# What shows a blob goes when it goes: its row with it (ON DELETE CASCADE), its bytes a day later.
+_SHOWN = "SELECT hash, thumb_hash FROM thumbnails WHERE hash = ANY(%s)"
+_LOCK_SHOWN = "SELECT hash FROM blobs WHERE hash = ANY(%s) FOR NO KEY UPDATE SKIP LOCKED"
+_MARK = "UPDATE blobs SET marked_at = coalesce(marked_at, now()) WHERE hash = ANY(%s)"
 
 _DROP = """
 DELETE FROM blobs b
 WHERE b.hash = ANY(%s) AND NOT EXISTS (SELECT 1 FROM assets a WHERE a.hash = b.hash)
+  AND NOT EXISTS (SELECT 1 FROM thumbnails t WHERE t.thumb_hash = b.hash)
   AND NOT EXISTS (SELECT 1 FROM blob_pins p WHERE p.hash = b.hash AND p.until > now())
 RETURNING b.hash, b.generation, b.size, b.content_type
 """
@@ -58,11 +65,26 @@ async def drop(tx: Tx, most: int, wait: dt.timedelta) -> tuple[int, int]:
     Gives how many were looked at and how many went.
     """
     due = [bytes(row[0]) for row in await (await tx.execute(_DUE, (wait, most))).fetchall()]
+    shown = await _shown(tx, due)
+    free = [digest for digest in due if digest not in shown or shown[digest] is not None]
     await tx.execute(_UNMARK, (due,))
-    gone = await (await tx.execute(_DROP, (due,))).fetchall()
-    keys = [Blob(Digest(bytes(row[0])), row[1], row[2], row[3]).key for row in gone]
-    await note(tx, keys)
-    return len(due), len(keys)
+    gone = await (await tx.execute(_DROP, (free,))).fetchall()
+    blobs = [Blob(Digest(bytes(row[0])), row[1], row[2], row[3]) for row in gone]
+    await tx.execute(_MARK, ([small for blob in blobs for small in shown.get(blob.hash) or ()],))
+    await note(tx, [blob.key for blob in blobs])
+    return len(due), len(blobs)
+
+
+async def _shown(tx: Tx, due: Sequence[bytes]) -> dict[bytes, list[bytes] | None]:
+    """The thumbnails of these blobs, locked; None where somebody else has locked one of them."""
+    pairs = [(bytes(row[0]), bytes(row[1])) for row in await (await tx.execute(_SHOWN, (due,))).fetchall()]
+    rows = await tx.execute(_LOCK_SHOWN, ([small for _, small in pairs],))
+    locked = {bytes(row[0]) for row in await rows.fetchall()}
+    found: dict[bytes, list[bytes] | None] = {}
+    for whole, small in pairs:
+        others = found.setdefault(whole, [])
+        found[whole] = [*others, small] if others is not None and small in locked else None
+    return found
 
 
 async def note(tx: Tx, keys: Sequence[str]) -> None:
