@@ -179,7 +179,10 @@ class Inputs:
             content = decoded(parameter, inline)
         else:
             content = await in_thread(decoded, parameter, inline)
-        came = await assets.receive_bytes(self.database, self.storage, content)
+        try:
+            came = await assets.receive_bytes(self.database, self.storage, content, limit_bytes=self.limit)
+        except TooLarge:
+            raise self._too_large(parameter) from None
         return await self._kept(account_id, parameter, came, receipts)
 
     async def _fetched(self, account_id: AccountId, parameter: str, url: str, receipts: Receipts) -> Asset:
