@@ -21,6 +21,7 @@ from atelier.dialects import (
     servers,
     thumbnails,
     webhooks,
+    workflows,
 )
 from atelier.dialects.comfy_v2 import api as comfy_v2_api
 from atelier.dialects.comfyui import api as native_api
@@ -66,6 +67,7 @@ ROUTERS = (
     queue.router,
     models.router,
     webhooks.router,
+    workflows.router,
 )
 
 

@@ -8,7 +8,7 @@ import asyncio
 import collections
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import psycopg
@@ -22,7 +22,7 @@ from atelier.workflows import service
 from atelier.workflows.manifest import ID, InvalidManifest
 from atelier.workflows.model import Fault, Workflow
 from atelier.workflows.service import WorkflowNotFound
-from atelier.workflows.store import heads, revisions
+from atelier.workflows.store import durations, heads, revisions
 from atelier.workflows.store.heads import Head
 
 TOPIC = "workflows"
@@ -115,6 +115,11 @@ class Registry:
         """Its cover image: WebP, PNG or JPEG."""
         async with self._database.autocommit() as tx:
             return await revisions.cover(tx, workflow.key, workflow.revision)
+
+    async def averages(self, shapes: Collection[bytes]) -> dict[bytes, float]:
+        """Seconds that graphs of these shapes ran, by shape; what never ran is left out."""
+        async with self._database.autocommit() as tx:
+            return await durations.averages(tx, shapes)
 
     async def _found(self, account_id: Owner, workflow_id: str, version: str | int | None) -> Workflow | None:
         if not ID.fullmatch(workflow_id):
