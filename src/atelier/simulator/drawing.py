@@ -80,13 +80,14 @@ def _color(chance: random.Random) -> tuple[int, int, int]:
     return chance.randint(20, 240), chance.randint(20, 240), chance.randint(20, 240)
 
 
-def mark(image: Image.Image) -> int:
-    """Write across the top what it is; the height of the letters in pixels."""
+def mark(image: Image.Image, *, middle: bool = False) -> int:
+    """Write across the top, or the middle, what it is; the height of the letters in pixels."""
     width, height = image.size
     size = max(8, min(width, height) // 16)
+    left, top = (max(0.0, width / 2 - size * 2.9), height / 2) if middle else (size * 0.4, 0.0)
     pen = ImageDraw.Draw(image, "RGBA")
-    pen.rectangle((0, 0, width, size * 1.6), fill=(0, 0, 0, 150))
-    pen.text((size * 0.4, size * 0.2), "SIMULATED", font=_font(size), fill=(255, 255, 255, 255))
+    pen.rectangle((0, top, width, top + size * 1.6), fill=(0, 0, 0, 150))
+    pen.text((left, top + size * 0.2), "SIMULATED", font=_font(size), fill=(255, 255, 255, 255))
     return size
 
 

@@ -58,7 +58,9 @@ def write(path: Path, film: Film, about: Mapping[str, str], *, tick: Callable[[]
     @functools.lru_cache(maxsize=KEPT)
     def converted(place: int) -> av.VideoFrame:
         cut = places[place].convert("RGB").crop((0, 0, *size))
-        return av.VideoFrame.from_bytes(cut.tobytes(), *size, format="rgb24").reformat(format="yuv420p")
+        frames: Any = av.VideoFrame
+        frame: av.VideoFrame = frames.from_image(cut)
+        return frame.reformat(format="yuv420p")
 
     with av.open(str(path), "w", options=_TAGS.get(kind, {})) as container:
         container.metadata.update(about)

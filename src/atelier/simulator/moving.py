@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image
 
+from atelier.simulator.drawing import mark
+
 TURN = 24
 """Different frames of one turn: a film of minutes holds no more pictures than this in memory."""
 
@@ -13,7 +15,7 @@ _REACH = 0.03
 
 
 def moved(picture: Image.Image, count: int) -> Iterator[Image.Image]:
-    """`count` frames of the picture's size, in which it sways."""
+    """`count` frames of the picture's size, in which it sways and says what it is."""
     width, height = picture.size
     room = (round(width * (1 + 2 * _REACH)) + 2, round(height * (1 + 2 * _REACH)) + 2)
     larger = picture.resize(room, Image.Resampling.BILINEAR)
@@ -21,7 +23,9 @@ def moved(picture: Image.Image, count: int) -> Iterator[Image.Image]:
     def frame(angle: float) -> Image.Image:
         left = round((room[0] - width) / 2 * (1 + math.sin(angle)))
         top = round((room[1] - height) / 2 * (1 + math.cos(angle)))
-        return larger.crop((left, top, left + width, top + height))
+        shown = larger.crop((left, top, left + width, top + height))
+        mark(shown)
+        return shown
 
     return turning(count, frame)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from PIL import Image, ImageChops, ImageFilter
 
+from atelier.simulator.drawing import mark
 from atelier.simulator.nodes.call import Call, Made, Node
 from atelier.simulator.nodes.images import saved_pictures
 from atelier.simulator.nodes.retouching import oval
@@ -26,16 +27,16 @@ def remove_background(call: Call) -> Made:
     masks = [figure(picture.saved().convert("RGB")) for picture in pictures]
     ground = call.inputs.get("add_background", "none")
     cut = tuple(
-        Picture(_cut_out(picture.saved().convert("RGB"), mask, ground))
-        for picture, mask in zip(pictures, masks, strict=True)
+        Picture(_cut_out(picture.saved().convert("RGB"), shown, ground))
+        for picture, shown in zip(pictures, masks, strict=True)
     )
     made = (cut, tuple(map(Picture, masks)))
-    shown = call.text("image_output")
-    if shown in {"Hide", "Hide/Save"}:
-        if shown == "Hide/Save":
+    output = call.text("image_output")
+    if output in {"Hide", "Hide/Save"}:
+        if output == "Hide/Save":
             saved_pictures(call, cut, "output", call.text("save_prefix"))
-        return Made(made, ui={})
-    kind = "temp" if shown == "Preview" else "output"
+        return Made(made)
+    kind = "temp" if output == "Preview" else "output"
     return Made(made, ui=saved_pictures(call, cut, kind, call.text("save_prefix")).ui)
 
 
@@ -71,12 +72,13 @@ def _is_plain(edge: Image.Image) -> bool:
     return all(max(band) - min(band) <= _PLAIN for band in (part.tobytes() for part in edge.split()))
 
 
-def _cut_out(image: Image.Image, mask: Image.Image, ground: str) -> Image.Image:
-    """Outside the figure nothing is left, not even its colours."""
+def _cut_out(image: Image.Image, shown: Image.Image, ground: str) -> Image.Image:
+    """Outside the figure nothing is left, not even its colours; the figure says what it is."""
+    mark(image, middle=True)
     if ground != "none":
-        return Image.composite(image, Image.new("RGB", image.size, ground), mask)
+        return Image.composite(image, Image.new("RGB", image.size, ground), shown)
     cut = Image.new("RGBA", image.size, (0, 0, 0, 0))
-    cut.paste(image, mask=mask)
+    cut.paste(image, mask=shown)
     return cut
 
 
