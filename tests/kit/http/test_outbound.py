@@ -327,17 +327,17 @@ async def test_a_file_that_says_it_is_too_large_is_not_read(outbound: Outbound, 
 
 
 async def test_a_file_that_never_ends_is_read_as_far_as_allowed(outbound: Outbound, site: Site) -> None:
-    received: list[int] = []
+    received = bytearray()
 
     async def read() -> None:
         async with outbound.get(site.url("/endless"), limit=1_000_000) as fetched:
             async for chunk in fetched.chunks:
-                received.append(len(chunk))
+                received.extend(chunk)
 
     with pytest.raises(TooLarge):
         await read()
 
-    assert sum(received) <= 1_000_000
+    assert len(received) <= 1_000_000
 
 
 async def test_a_file_that_is_exactly_as_large_as_allowed_comes(outbound: Outbound, site: Site) -> None:
