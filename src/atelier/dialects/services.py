@@ -1,6 +1,7 @@
 """What the dialects stand on comes to them as one value; nothing is global, nothing reads the environment."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atelier.accounts.service import Authenticator
@@ -10,6 +11,10 @@ from atelier.dialects.comfyui.pictures import Pictures
 from atelier.dialects.comfyui.reach import Reach
 from atelier.dialects.comfyui.shelf import Shelf
 from atelier.dialects.links import LinkSigner
+from atelier.intake.generation import Generation, House
+from atelier.intake.inputs import Fetches, Inputs
+from atelier.intake.results import Policy as ResultPolicy
+from atelier.intake.results import Results
 from atelier.intake.service import Intake
 from atelier.jobs.outlook import Outlook
 from atelier.jobs.queue import QueueFigures
@@ -50,6 +55,9 @@ class Services:
 
     `outbound` asks what clients name by its address.
 
+    `house` is what the installation says of deliveries and limits of runs, `results` whose are given again.
+    `defaults`: the workflow that does what a category is asked for, by category.
+
     `closing` ends the open event streams when the process is told to stop.
     """
 
@@ -75,6 +83,10 @@ class Services:
     shelf: Shelf = field(default_factory=Shelf)
     reach: Reach | None = None
     outbound: Outbound = field(default_factory=lambda: Outbound(user_agent="Atelier"))
+    fetches: Fetches = field(default_factory=Fetches)
+    house: House = field(default_factory=House)
+    results: ResultPolicy = field(default_factory=ResultPolicy)
+    defaults: Mapping[str, str] = field(default_factory=dict[str, str])
     custom_routes: bool = False
     hub: Hub = field(default_factory=Hub)
     pictures: Pictures = field(default_factory=Pictures)
@@ -85,3 +97,13 @@ class Services:
     session_lifetime: float = 30 * 86_400.0
     user_file_limit: int = 50 * MEGABYTE
     user_files_most: int = 10_000
+
+    @property
+    def generation(self) -> Generation:
+        """The way in for whoever asks for a workflow by its parameters."""
+        inputs = Inputs(
+            self.database, self.storage, self.outbound, self.upload_limit, self.intake.retention, self.fetches
+        )
+        results = Results(self.intake, self.storage, self.results)
+        models = self.readiness.models(self.intake.fleet)
+        return Generation(self.intake, self.registry, inputs, results, models, self.house)

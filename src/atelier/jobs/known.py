@@ -83,6 +83,10 @@ class Known:
         if unknown := wanted - self._requirements.keys():
             self._requirements |= await catalogs.requirements(tx, unknown)
 
+    def suppose(self, requirement_id: int, requirement: Requirement) -> None:
+        """Let this number, which is none of the database's, stand for a requirement set."""
+        self._requirements[requirement_id] = requirement
+
     async def meet_times(self, tx: Tx, shapes: Collection[bytes], lanes: Collection[str]) -> None:
         """Learn how long these take."""
         if clock.monotonic() - self._measured_at > MEASURED_SECONDS:

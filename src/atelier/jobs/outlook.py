@@ -17,7 +17,7 @@ from atelier.jobs.model import Job, JobState
 from atelier.jobs.punctuality import Errors, Punctuality
 from atelier.jobs.store import prospects
 from atelier.jobs.store.prospects import Run
-from atelier.jobs.survey import Seen, Surveyor
+from atelier.jobs.survey import Seen, Supposed, Surveyor
 from atelier.kit import clock
 from atelier.kit.database import AWAY, Tx
 from atelier.kit.ids import JobId
@@ -112,6 +112,14 @@ class Outlook:
         except Exception:  # noqa: BLE001 - a forecast is worth less than the answer that carries it
             _log.exception("outlook.failed", job=str(job.id))
             return None
+
+    async def would(self, tx: Tx, supposed: Supposed) -> Prospect:
+        """What a job might expect that is not submitted. It looks anew; why it would wait is not told."""
+        seen = await self._surveyor.scene(tx, supposed=supposed)
+        expected = (await asyncio.to_thread(forecast, seen.scene)).expected[supposed.waiting.job_id]
+        if not seen.complete:
+            return Prospect(self._cap, None, "")
+        return Prospect(min(expected.position, self._cap), expected.begins_in, "")
 
     async def why(self, tx: Tx, job_ids: Sequence[JobId]) -> dict[JobId, str]:
         """Why these waiting jobs wait, wherever they are in the queue. It looks anew."""

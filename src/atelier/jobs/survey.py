@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from atelier.fleet import fairness
 from atelier.fleet.fairness import Standing
 from atelier.fleet.machine import machine_of
-from atelier.fleet.model import Health, Party, Server, Share
+from atelier.fleet.model import Health, Party, Requirement, Server, Share, Waiting
 from atelier.fleet.prefetch import expected_rest
 from atelier.fleet.scene import Busy, Limits, Retry, Scene, Station
 from atelier.fleet.store import posts
@@ -36,6 +36,14 @@ _NOT_REACHED = "is reached by one dispatcher alone, which does not run"
 
 
 @dataclass(frozen=True, slots=True)
+class Supposed:
+    """A job that is not there. The number of its requirement set is negative: it may be none of the database's."""
+
+    waiting: Waiting
+    requirement: Requirement
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """`runs` by job; `complete`: all that waits is in the scene."""
 
@@ -53,8 +61,11 @@ class Surveyor:
         self._bases: dict[Party, float] | None = None
         self._based_at = float("-inf")
 
-    async def scene(self, tx: Tx, also: Sequence[JobId] = ()) -> Seen:
-        """How everything stands now; `also`: waiting jobs that must be in it wherever they are in the queue."""
+    async def scene(self, tx: Tx, also: Sequence[JobId] = (), supposed: Supposed | None = None) -> Seen:
+        """How everything stands now; `also`: waiting jobs that must be in it wherever they are in the queue.
+
+        `supposed` is in it as if it had just been submitted.
+        """
         standings = await prospects.standings(tx, self._limits.running_per_account)
         shares = self._shares(standings)
         queued, complete = await self._queued(tx, shares)
@@ -64,6 +75,10 @@ class Surveyor:
                 *queued,
                 *(extra[job_id] for job_id in extra.keys() - {one.waiting.job_id for one in queued}),
             ]
+        if supposed is not None:
+            self._known.suppose(supposed.waiting.requirement_id, supposed.requirement)
+            queued = [*queued, Queued(supposed.waiting, 0.0, None, None)]
+            shares = {supposed.waiting.party: _newcomer(supposed.waiting.party, shares)} | shares
         runs = await prospects.runs(tx)
         stations = await self._stations(tx, runs, queued)
         scene = Scene(
@@ -165,6 +180,13 @@ class Surveyor:
             return _CANCELING_REST if run.canceling else None
         load = 0.0 if run.lane in warm else self._known.load_seconds(run.lane, run.server_id)
         return seconds + load
+
+
+def _newcomer(party: Party, shares: Mapping[Party, Share]) -> Share:
+    """Who was given nothing yet begins where its class is."""
+    return Share(
+        min((share.virtual_time for one, share in shares.items() if one.priority == party.priority), default=0.0)
+    )
 
 
 def _closed(post: Post) -> str:

@@ -61,6 +61,12 @@ async def recipes_of(tx: Tx, account_id: AccountId, job_ids: Sequence[JobId]) ->
     return {JobId(row[0]): _recipe(row) for row in await rows.fetchall()}
 
 
+async def held_for(tx: Tx, job_id: JobId) -> int:
+    """What was set aside for the job, in milli-credits. The caller has checked whose job it is."""
+    row = await (await tx.execute("SELECT amount FROM holds WHERE job_id = %s", (job_id,))).fetchone()
+    return int(row[0]) if row else 0
+
+
 async def price_of(tx: Tx, workflow_key: int, revision: int) -> int:
     """What one run of this revision costs, in whole credits; 0 where it is not kept any more."""
     rows = await tx.execute(
