@@ -18,7 +18,8 @@ SEEN_IN_3D = frozenset({"Preview3D", "SaveGLB"})
 @dataclass(frozen=True, slots=True)
 class NodeClass:
     """`inputs` are in the order in which the editor draws them. `matches` are the template ids of outputs whose type
-    is what feeds the inputs of the same template, None for others."""
+    is what feeds the inputs of the same template, None for others.
+    """
 
     name: str
     title: str

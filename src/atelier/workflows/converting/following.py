@@ -160,7 +160,8 @@ def first_value(node: Placed) -> object:
 
 def bypass(node: Placed, output: int, wanted: str) -> int | None:
     """The socket that a bypassed node's output stands for: that of the same number if the types allow, else the
-    first of exactly this type, else the first that may be linked."""
+    first of exactly this type, else the first that may be linked.
+    """
     sockets = node.sockets
     if wanted in {"*", ""}:
         return output if len(sockets) > output else 0 if sockets else None

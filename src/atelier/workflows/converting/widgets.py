@@ -134,7 +134,7 @@ def dynamic_options(spec: InputSpec) -> Mapping[str, Mapping[str, Any]]:
 MAKERS: Mapping[str, Make] = {
     "INT": _integer,
     "FLOAT": _float,
-    "BOOLEAN": _plain(False),  # noqa: FBT003 - its default
+    "BOOLEAN": _plain(False),
     "STRING": _text,
     COMBO: _combo,
     "MARKDOWN": lambda spec: [Widget(spec.name, "area", spec.options.get("default") or "")],
