@@ -259,3 +259,95 @@ async def test_the_account_is_part_of_the_question(services: Services, tenant: T
     async with services.database.transaction() as tx:
         with pytest.raises(service.JobNotFound):
             await details.whole(tx, AccountId(tenant.account_id), JobId(uuid.UUID(NOWHERE)))
+
+
+async def named(stage: Stage, job: str, **columns: Any) -> None:
+    """What the registry writes with a job."""
+    async with stage.database.transaction() as tx:
+        for column, value in columns.items():
+            await tx.execute(f"UPDATE jobs SET {column} = %s WHERE id = %s", (value, job))  # noqa: S608 - a test's own
+
+
+async def test_jobs_are_listed_by_what_they_are_of(client: httpx.AsyncClient, stage: Stage) -> None:
+    batch = str(uuid.uuid4())
+    plain, sketched, batched, for_ana, labelled = [await submitted(client) for _ in range(4)] + [
+        await submitted(client, metadata={"album": "red"})
+    ]
+    await named(stage, sketched, workflow="sketch")
+    await named(stage, batched, workflow="sketch", batch_id=batch)
+    await named(stage, for_ana, end_user="ana")
+
+    async def listed(**query: str) -> list[str]:
+        answer = await client.get(PATH, params=query)
+        assert answer.status_code == 200, answer.text
+        return [job["id"] for job in answer.json()["jobs"]]
+
+    assert await listed(workflow="sketch") == [batched, sketched]
+    assert await listed(batch=batch) == [batched]
+    assert await listed(batch=batch, workflow="other") == []
+    assert await listed(end_user="ana") == [for_ana]
+    assert await listed(workflow="sketch", end_user="ana") == []
+    assert await listed(**{"metadata[album]": "red"}) == [labelled]
+    assert await listed(workflow="sketch", state="succeeded") == []
+    assert plain in await listed()
+
+
+async def test_jobs_are_listed_by_when_they_were_accepted(client: httpx.AsyncClient, stage: Stage) -> None:
+    jobs = [await submitted(client) for _ in range(3)]
+    times = [(await client.get(f"{PATH}/{job}")).json()["created_at"] for job in jobs]
+
+    async def listed(**query: str) -> list[str]:
+        return [job["id"] for job in (await client.get(PATH, params=query)).json()["jobs"]]
+
+    assert await listed(since=times[1]) == [jobs[2], jobs[1]]
+    assert await listed(until=times[1]) == [jobs[1], jobs[0]]
+    assert await listed(since=times[1], until=times[1]) == [jobs[1]]
+    assert await listed(since="2999-01-01T00:00:00Z") == []
+    assert await listed(until="1999-01-01T00:00:00+02:00") == []
+    assert await listed(since="0001-01-01T00:00:00+00:00") == jobs[::-1]
+
+
+async def test_a_foreign_batch_is_empty(client: httpx.AsyncClient, other: httpx.AsyncClient, stage: Stage) -> None:
+    batch = str(uuid.uuid4())
+    await named(stage, await submitted(client), batch_id=batch)
+
+    assert (await other.get(PATH, params={"batch": batch})).json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"batch": "x"},
+        {"workflow": ""},
+        {"end_user": "x" * 129},
+        {"since": "yesterday"},
+        {"until": "2026-11-21T00:00:00"},
+        {"metadata[]": "x"},
+    ],
+)
+async def test_a_choice_that_cannot_be_is_refused(client: httpx.AsyncClient, query: dict[str, str]) -> None:
+    assert (await client.get(PATH, params=query)).status_code == 400
+
+
+async def test_everybodys_jobs_are_chosen_by_state_alone(admin: httpx.AsyncClient) -> None:
+    answer = await admin.get(PATH, params={"account": "all", "workflow": "sketch"})
+
+    assert answer.status_code == 400
+    assert "by state" in answer.json()["error"]["message"]
+
+
+async def test_what_a_job_was_made_of_is_shown(client: httpx.AsyncClient, stage: Stage) -> None:
+    job = await submitted(client)
+    await named(stage, job, workflow="sketch")
+    async with stage.database.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO job_recipes (job_id, account_id, workflow_key, revision, version, params, seed)"
+            ' SELECT id, account_id, 1, 3, \'1.2.0\', \'{"prompt": "a cat", "steps": 4}\', 17'
+            " FROM jobs WHERE id = %s",
+            (job,),
+        )
+
+    shown = (await client.get(f"{PATH}/{job}")).json()
+
+    assert (shown["workflow_id"], shown["version"], shown["revision"]) == ("sketch", "1.2.0", 3)
+    assert (shown["params"], shown["seed"], shown["cached"]) == ({"prompt": "a cat", "steps": 4}, 17, False)

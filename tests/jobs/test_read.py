@@ -8,6 +8,7 @@ from atelier.jobs import service
 from atelier.jobs.model import JobState, Page, Preview, Progress
 from atelier.jobs.service import InvalidCursor, JobNotFound
 from atelier.jobs.store import live, reads
+from atelier.jobs.store.listing import Wanted
 from atelier.kit.ids import AccountId, JobId, new_uuid
 from support.yard import Yard, made
 
@@ -83,8 +84,8 @@ async def test_labels_must_all_fit(yard: Yard) -> None:
     await yard.submit(metadata={"project": "sea"})
     await yard.submit()
 
-    found = await page(yard, labels={"stage": "draft", "project": "sea"})
-    none = await page(yard, labels={"project": "se"})
+    found = await page(yard, wanted=Wanted(labels={"stage": "draft", "project": "sea"}))
+    none = await page(yard, wanted=Wanted(labels={"project": "se"}))
 
     assert [job.id for job in found.jobs] == [sea.id]
     assert none.jobs == ()
@@ -95,7 +96,7 @@ async def test_jobs_are_listed_by_state(yard: Yard) -> None:
     await yard.cancel(ended.id)
 
     async def of(*states: JobState) -> list[JobId]:
-        return [job.id for job in (await page(yard, states=states)).jobs]
+        return [job.id for job in (await page(yard, wanted=Wanted(states))).jobs]
 
     assert await of(JobState.QUEUED) == [waiting.id]
     assert await of(JobState.CANCELED, JobState.FAILED) == [ended.id]

@@ -14,44 +14,22 @@ from starlette.responses import Response
 
 from atelier.accounts import service as accounts
 from atelier.accounts.model import Role
-from atelier.dialects import asked, jobs_v1_wire
-from atelier.dialects.auth import Call, Known, require_admin
+from atelier.dialects import asked, jobs_listing, jobs_v1_wire
+from atelier.dialects.auth import Call, Known
 from atelier.dialects.openapi import answer, json_body, refusals
 from atelier.dialects.problems import ErrorEnvelope
-from atelier.dialects.whose import JobIdText, job_id_of, owner_of
+from atelier.dialects.whose import JobIdText, everybody_of, job_id_of, owner_of
 from atelier.intake import again
 from atelier.jobs import details
 from atelier.jobs import service as jobs
-from atelier.jobs.model import IdempotencyKey, Job, JobState
+from atelier.jobs.model import IdempotencyKey, Job
 from atelier.kit.database import Tx
 from atelier.kit.http.answers import json_response
 from atelier.kit.ids import AccountId, JobId
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
 
-_SHOWN = sorted({str(state.shown) for state in JobState})
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
-
-_LISTING: dict[str, Any] = {
-    "parameters": [
-        asked.LIMIT,
-        {"name": "cursor", "in": "query", "schema": {"type": "string", "pattern": "^[0-9a-f-]{0,36}$"}},
-        {
-            "name": "state",
-            "in": "query",
-            "description": "Shown states, with commas between them.",
-            "schema": {"type": "array", "items": {"enum": _SHOWN}, "minItems": 1},
-            "style": "form",
-            "explode": False,
-        },
-        {
-            "name": "account",
-            "in": "query",
-            "description": "`all`: the jobs of all accounts, for admins.",
-            "schema": {"type": "string", "enum": ["all", "mine"], "default": "mine"},
-        },
-    ]
-}
 
 _RETRY: dict[str, Any] = {
     "parameters": [
@@ -74,28 +52,27 @@ class Priority(asked.Closed):
 @router.get(
     "/jobs",
     responses=answer(200, jobs_v1_wire.AllJobs) | refusals(ErrorEnvelope, 400, 403),
-    openapi_extra=_LISTING,
+    openapi_extra=jobs_listing.PARAMETERS,
 )
 async def list_all_jobs(request: Request, call: Known) -> Response:
     """Jobs of all dialects, newest first."""
     query = request.query_params
-    limit, states = asked.limit(query.get("limit")), _states(query.get("state"))
-    everybody = _everybody(call, query.get("account", "mine"))
+    limit, cursor, wanted = asked.limit(query.get("limit")), query.get("cursor"), jobs_listing.wanted_by(query)
+    everybody = everybody_of(call, query.get("account"))
     async with call.services.database.autocommit() as tx:
         if everybody:
-            found, cursor = await details.newest(tx, limit=limit, cursor=query.get("cursor"), states=states)
+            states = jobs_listing.states_of_everybody(wanted)
+            found, following = await details.newest(tx, limit=limit, cursor=cursor, states=states)
         else:
-            page = await jobs.listing(
-                tx, call.caller.account_id, limit=limit, cursor=query.get("cursor"), states=states
-            )
-            found, cursor = list(page.jobs), page.next_cursor
+            page = await jobs.listing(tx, call.caller.account_id, limit=limit, cursor=cursor, wanted=wanted)
+            found, following = list(page.jobs), page.next_cursor
         named = await accounts.accounts_by_id(tx, {job.account_id for job in found})
         prospects = [await call.services.outlook.of(tx, job) for job in found]
     listed = [
         jobs_v1_wire.listed(job, prospect, named[job.account_id].name)
         for job, prospect in zip(found, prospects, strict=True)
     ]
-    return json_response({"jobs": listed, "next_cursor": cursor})
+    return json_response({"jobs": listed, "next_cursor": following})
 
 
 @router.get("/jobs/{job_id}", responses=answer(200, jobs_v1_wire.JobDetails) | refusals(ErrorEnvelope, 404))
@@ -169,23 +146,6 @@ async def spelled(tx: Tx, call: Call, owner: AccountId, job_id: JobId) -> dict[s
     prospect = await call.services.outlook.of(tx, whole.job)
     is_admin = call.caller.role is Role.ADMIN
     return jobs_v1_wire.detailed(whole, prospect, call, with_addresses=is_admin)
-
-
-def _everybody(call: Call, account: str) -> bool:
-    """Raises Forbidden, InvalidQuery."""
-    if account not in {"all", "mine"}:
-        raise asked.InvalidQuery("account is 'mine' or, for admins, 'all'.")
-    if account == "all":
-        require_admin(call)
-    return account == "all"
-
-
-def _states(text: str | None) -> tuple[JobState, ...]:
-    """The stored states behind the shown ones. Raises InvalidQuery."""
-    wanted = set(text.split(",")) if text is not None else set[str]()
-    if unknown := wanted - set(_SHOWN):
-        raise asked.InvalidQuery(f"There is no state {min(unknown)[:40]!r}.", details={"known": _SHOWN})
-    return tuple(state for state in JobState if str(state.shown) in wanted)
 
 
 def _idempotency(header: str | None, job_id: str) -> IdempotencyKey | None:

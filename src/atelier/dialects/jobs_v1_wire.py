@@ -11,6 +11,7 @@ from atelier.jobs import details
 from atelier.jobs.details import Whole
 from atelier.jobs.model import Job, JobState, Output
 from atelier.jobs.outlook import Prospect
+from atelier.jobs.recipe import Recipe
 from atelier.jobs.store.details import Attempt
 
 
@@ -68,10 +69,15 @@ class JobListed(BaseModel):
     finished_at: dt.datetime | None
     tries: int = Field(description="Attempts that failed for a reason that is not the graph's.")
     retry_of: str | None
+    workflow_id: str | None
+    batch_id: str | None
 
 
 class JobDetails(JobListed):
-    """`run_timeout` in seconds, null: by what it makes. `lane`: the large models that it loads."""
+    """`run_timeout` in seconds, null: by what it makes. `lane`: the large models that it loads.
+
+    `version`, `revision`, `params` (all of them, with their used values) and `seed` are of jobs of workflows.
+    """
 
     dialect: str
     lane: list[str]
@@ -84,6 +90,11 @@ class JobDetails(JobListed):
     avoids: list[str]
     dead_letter: bool
     replayed_as: str | None
+    version: str | None
+    revision: int | None
+    params: dict[str, Any] | None
+    seed: int | None = Field(description="The one that was used, also where it was drawn.")
+    cached: bool = Field(description="Its files were made by an earlier job.")
     attempts: list[AttemptShown]
     outputs: list[OutputShown]
     error: ErrorShown | None
@@ -113,6 +124,8 @@ def listed(job: Job, prospect: Prospect, account: str) -> dict[str, Any]:
         "finished_at": moment(job.finished_at),
         "tries": job.tries,
         "retry_of": str(job.retry_of) if job.retry_of else None,
+        "workflow_id": job.workflow or None,
+        "batch_id": str(job.batch_id) if job.batch_id else None,
     }
 
 
@@ -132,9 +145,20 @@ def detailed(whole: Whole, prospect: Prospect, call: Call, *, with_addresses: bo
         "avoids": list(terms.avoid),
         "dead_letter": terms.dead,
         "replayed_as": str(terms.replayed_as) if terms.replayed_as else None,
+        **_made_of(whole.recipe),
         "attempts": [attempt(one, with_addresses=with_addresses) for one in whole.attempts],
         "outputs": [output_shown(one, call) for one in job.outputs] if job.state is JobState.SUCCEEDED else [],
         "error": job.error.as_json() if job.error else None,
+    }
+
+
+def _made_of(recipe: Recipe | None) -> dict[str, Any]:
+    return {
+        "version": recipe.version if recipe else None,
+        "revision": recipe.revision if recipe else None,
+        "params": dict(recipe.params) if recipe else None,
+        "seed": recipe.seed if recipe else None,
+        "cached": recipe.cached if recipe else False,
     }
 
 

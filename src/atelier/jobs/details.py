@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from atelier.jobs import service
 from atelier.jobs.model import Job, JobState
-from atelier.jobs.store import details
+from atelier.jobs.recipe import Recipe
+from atelier.jobs.store import details, recipes
 from atelier.jobs.store.details import Attempt, Terms
 from atelier.kit.database import Tx
 from atelier.kit.errors import Kind, Refusal
@@ -34,6 +35,8 @@ class Whole:
     job: Job
     terms: Terms
     attempts: tuple[Attempt, ...]
+    recipe: Recipe | None = None
+    """What it was made of, where that was a workflow."""
 
 
 async def owner(tx: Tx, job_id: JobId) -> AccountId:
@@ -50,7 +53,8 @@ async def whole(tx: Tx, account_id: AccountId, job_id: JobId) -> Whole:
     terms = await details.terms(tx, job_id)
     if terms is None:
         raise service.JobNotFound(f"There is no job {job_id}.")
-    return Whole(job, terms, tuple(await details.attempts(tx, job_id)))
+    recipe = await recipes.recipe_of(tx, account_id, job_id) if job.workflow else None
+    return Whole(job, terms, tuple(await details.attempts(tx, job_id)), recipe)
 
 
 async def newest(

@@ -1,7 +1,7 @@
 """What the rest of Atelier may ask of jobs. A service takes a transaction and never commits it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from atelier.jobs import rules
@@ -24,11 +24,15 @@ from atelier.jobs.model import (
 from atelier.jobs.outflow import Outflow
 from atelier.jobs.prompt import Report
 from atelier.jobs.store import attempts, claims, live, reads
+from atelier.jobs.store import listing as lists
 from atelier.jobs.store import submit as submits
+from atelier.jobs.store.listing import Wanted
 from atelier.kit import clock
 from atelier.kit.database import Database, Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.ids import AccountId, JobId, ServerId
+
+EVERY = Wanted()
 
 
 class IdempotencyKeyReused(Refusal):
@@ -100,12 +104,10 @@ async def listing(
     *,
     limit: int,
     cursor: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    states: Sequence[JobState] = (),
+    wanted: Wanted = EVERY,
 ) -> Page:
-    """The account's jobs, newest first, `limit` at most. `states` are stored states."""
-    before = _position(cursor)
-    jobs = await reads.page(tx, account_id, limit=limit + 1, before=before, labels=labels or {}, states=states)
+    """The account's jobs that are wanted, newest first, `limit` at most. Raises InvalidCursor."""
+    jobs = await lists.page(tx, account_id, wanted, limit=limit + 1, before=_position(cursor))
     more = len(jobs) > limit
     return Page(tuple(jobs[:limit]), str(jobs[limit - 1].position) if more else None)
 

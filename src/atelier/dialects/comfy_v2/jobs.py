@@ -25,6 +25,7 @@ from atelier.dialects.problems import ErrorEnvelope
 from atelier.intake.service import Order
 from atelier.jobs import service as jobs
 from atelier.jobs.model import IdempotencyKey, Job
+from atelier.jobs.store.listing import Wanted
 from atelier.kit.database import Tx
 from atelier.kit.http import bodies
 from atelier.kit.http.answers import json_response
@@ -54,8 +55,7 @@ async def list_jobs(request: Request, call: Known) -> Response:
             call.caller.account_id,
             limit=asked.limit,
             cursor=asked.cursor,
-            labels=asked.labels,
-            states=asked.states,
+            wanted=Wanted(asked.states, asked.labels),
         )
         listed = [speller.listed(job, await call.services.outlook.position(tx, job)) for job in page.jobs]
     return json_response({"jobs": listed, "next_cursor": page.next_cursor})

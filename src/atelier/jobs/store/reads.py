@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
 from atelier.jobs.model import (
     Event,
     Job,
@@ -74,33 +72,6 @@ async def whereabouts(tx: Tx, account_id: AccountId, job_id: JobId) -> Whereabou
     )
     row = await rows.fetchone()
     return Whereabouts(row[0], ServerId(row[1]), row[2], row[3].astimezone(dt.UTC)) if row else None
-
-
-async def page(
-    tx: Tx,
-    account_id: AccountId,
-    *,
-    limit: int,
-    before: int | None,
-    labels: Mapping[str, str],
-    states: Sequence[JobState],
-) -> list[Job]:
-    """Newest first, those with a position below `before`; every label and one of the states must fit."""
-    rows = await tx.execute(
-        _JOB
-        + """WHERE j.account_id = %(account)s AND (%(before)s::bigint IS NULL OR j.position < %(before)s)
-             AND (%(labels)s::jsonb = '{}' OR j.metadata @> %(labels)s::jsonb)
-             AND (%(states)s::text[] = '{}' OR j.state = ANY(%(states)s::text[]))
-             ORDER BY j.position DESC LIMIT %(limit)s""",
-        {
-            "account": account_id,
-            "before": before,
-            "labels": Jsonb(dict(labels)),
-            "states": list(states),
-            "limit": limit,
-        },
-    )
-    return [job_of(row) for row in await rows.fetchall()]
 
 
 async def graph_text(tx: Tx, account_id: AccountId, job_id: JobId) -> str | None:
