@@ -38,8 +38,19 @@ def _from_json(value: object) -> object:
         raise ValueError('write JSON like {"http://192.168.1.20:8188": {"X-Key": "..."}}') from error
 
 
+def _names_from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+        return {old: new.strip() for old, new in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError('write JSON like {"sd_xl_base_1.0.safetensors": "juggernaut_xl.safetensors"}') from error
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 HeadersByServer = Annotated[dict[str, dict[str, str]], NoDecode, BeforeValidator(_from_json)]
+FileNames = Annotated[dict[str, str], NoDecode, BeforeValidator(_names_from_json)]
 
 
 class Settings(BaseSettings):
@@ -76,6 +87,11 @@ class Settings(BaseSettings):
 
     workflows_dir: Path | None = Field(
         None, description="Folder of your own workflows, one folder each; unset: `workflows` where Atelier starts."
+    )
+
+    workflow_files: FileNames = Field(
+        default_factory=dict[str, str],
+        description='Names of your files for those of shipped workflows, as JSON: {"<shipped>": "<yours>"}.',
     )
 
     # Where files go

@@ -26,7 +26,7 @@ async def kept(
 ) -> AsyncGenerator[None]:
     """The folders are in the tables and the tables in memory, for as long as the context is open."""
     own = (settings.workflows_dir or USUAL).expanduser().absolute()
-    folders = Folders(database, wakeups, registry.faults, own)
+    folders = Folders(database, wakeups, registry.faults, own, settings.workflow_files)
     if settings.workflows_dir and not own.is_dir():
         registry.faults[own.name] = (Fault("ATELIER_WORKFLOWS_DIR", f"{own} is no folder"),)
         _log.warning("workflows.no_folder", folder=str(own))

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Collection, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -25,6 +25,7 @@ from atelier.kit.wakeups import Wakeups
 from atelier.storage.threads import in_thread
 from atelier.workflows import manifest as manifests
 from atelier.workflows import service
+from atelier.workflows.exchanging import exchanged
 from atelier.workflows.manifest import InvalidManifest
 from atelier.workflows.model import Fault, Origin
 from atelier.workflows.registry import TOPIC
@@ -107,13 +108,15 @@ def _bytes(folder: Traversable, name: str, most: int) -> bytes:
 class Folders:
     """`own`: the operator's folder; where it is not there, nothing that came from it is touched.
 
-    `faults`: of folders that could not be read, by name; the registry tells them.
+    `exchange`: what this installation calls the files that shipped workflows name. `faults`: of folders that could
+    not be read, by name; the registry tells them.
     """
 
     database: Database
     wakeups: Wakeups
     faults: MutableMapping[str, tuple[Fault, ...]]
     own: Path
+    exchange: Mapping[str, str] = field(default_factory=dict[str, str])
     shipped: Traversable = field(default_factory=shipped)
     _seen: dict[str, Signature] = field(default_factory=dict[str, Signature])
     _moving: dict[str, Signature] = field(default_factory=dict[str, Signature])
@@ -159,7 +162,13 @@ class Folders:
 
     def _read(self, own: Collection[str], shipped: Collection[str]) -> list[Read]:
         found = [read(self.own / name, Origin.FOLDER) for name in sorted(own)]
-        return found + [read(self.shipped / name, Origin.SHIPPED) for name in sorted(shipped)]
+        return found + [self._exchanged(read(self.shipped / name, Origin.SHIPPED)) for name in sorted(shipped)]
+
+    def _exchanged(self, one: Read) -> Read:
+        if one.new is None:
+            return one
+        manifest, graph = exchanged(one.new.manifest, one.new.graph, self.exchange)
+        return replace(one, new=replace(one.new, manifest=manifest, graph=graph))
 
     async def _bring(self, every: Sequence[Read], gone: Collection[str]) -> None:
         """Each by itself: what is wrong with one keeps no other from running."""

@@ -33,8 +33,10 @@ class What:
         CHECKPOINTS
     )
     without_node: Annotated[tuple[str, ...], Parameter(help="A node class it lacks; may be repeated.")] = ()
-    node_pack: Annotated[tuple[str, ...], Parameter(help="A real pack whose nodes it has; '': none.")] = NODE_PACKS
-    pack: Annotated[tuple[str, ...], Parameter(help="A simulated pack of nodes it has; may be repeated.")] = ()
+    node_pack: Annotated[
+        tuple[str, ...], Parameter(help="A real pack whose nodes it has; may be repeated; '': none.")
+    ] = NODE_PACKS
+    pack: Annotated[tuple[str, ...], Parameter(help="A made-up pack of nodes it has; may be repeated.")] = ()
     previews: Annotated[bool, Parameter(help="Send preview pictures while it samples.")] = False
     faults: Annotated[bool, Parameter(help="Open the routes that switch faults on.")] = False
 
