@@ -1,10 +1,11 @@
 """What a graph is about is read from its wires: which texts reach a sampler as its prompt, which do not."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atelier.comfy.catalog import InputSpec
 from atelier.comfy.links import Graph, is_link
 from atelier.workflows.converting.classes import Classes
 
@@ -42,6 +43,14 @@ class Traces:
     def __init__(self, graph: Graph, classes: Classes) -> None:
         self.graph = graph
         self.classes = classes
+
+    def specs(self, node_id: str) -> Sequence[InputSpec]:
+        """The declared inputs of a node's class; none of one that nobody knows."""
+        node_class = self.classes.get(self.graph[node_id]["class_type"])
+        return node_class.inputs if node_class else ()
+
+    def spec(self, node_id: str, name: str) -> InputSpec | None:
+        return next((one for one in self.specs(node_id) if one.name == name), None)
 
     def value(self, node_id: str, name: str) -> Any:
         """A value that stands there itself; None where there is a link or nothing."""
@@ -121,8 +130,12 @@ class Traces:
     def _texts_of(self, node_id: str) -> Iterator[Place]:
         for name in self.graph[node_id]["inputs"]:
             place = self.of_input(node_id, name) if name in TEXTS else None
-            if place is not None and isinstance(self.value(place.node, place.input), str):
+            if place is not None and self._holds_text(place):
                 yield place
+
+    def _holds_text(self, place: Place) -> bool:
+        spec = self.spec(place.node, place.input)
+        return isinstance(self.value(place.node, place.input), str) and (spec is None or spec.type == "STRING")
 
     def _behind(self, node_id: str, output: int, side: str) -> list[tuple[str, int]]:
         """What feeds the conditioning of a node in between; of one with both sides, the side of this output."""
