@@ -80,12 +80,13 @@ def manifest(workflow_id: str = "boats", **changes: Any) -> Manifest:
 
 
 def one(**parameter: Any) -> Manifest:
-    """A workflow whose only parameter is `it`, of this description; bound to the sampler's steps unless it says."""
+    """A workflow whose only parameter is `it`, as described; bound to the sampler's steps unless it says."""
     kind = parameter["type"]
     default_bind: Any = {"node": "Sampler", "input": "steps"}
     if kind in {"loras", "images"}:
         default_bind = {"node": "Sampler", "input": "it_{n}"}
-    return manifests.parse(with_parameters(it={"bind": default_bind, **parameter}), folder_id="boats")
+    told = {name: value for name, value in {"bind": default_bind, **parameter}.items() if value is not None}
+    return manifests.parse(with_parameters(it=told), folder_id="boats")
 
 
 def revision(workflow_id: str = "boats", graph: Graph | None = None, **changes: Any) -> NewRevision:

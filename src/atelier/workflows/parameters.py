@@ -243,9 +243,7 @@ def _binding(table: Table, parts: frozenset[str]) -> Binding:
         table.text("part"),
     )
     if made.part not in parts:
-        allowed = ", ".join(sorted(parts - {""})) or "no part"
-        table.fault(
-            "part", f"must be {allowed}, not {spoken(made.part)}" if made.part else f"is missing: {allowed}"
-        )
+        allowed = " or ".join(sorted(parts - {""})) or "left out"
+        table.fault("part", f"must be {allowed}, not {spoken(made.part)}")
     table.close()
     return made

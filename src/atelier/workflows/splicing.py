@@ -50,6 +50,8 @@ class Splice:
         if self._last < 0:
             self._last = max((int(one) for one in self.graph if _counts(one)), default=0)
         self._last += 1
+        while str(self._last) in self.graph:
+            self._last += 1
         node_id = str(self._last)
         self.graph[node_id] = {"inputs": inputs, "class_type": class_type}
         return node_id
