@@ -13,6 +13,8 @@ from atelier.dialects import (
     account_events,
     dead_letters,
     files,
+    generate,
+    generate_body,
     health,
     job_events,
     jobs_v1,
@@ -49,6 +51,9 @@ BODY_MODELS: tuple[type[BaseModel], ...] = (
     dead_letters.Chosen,
     queue.CleanUp,
     models.Several,
+    generate_body.Generate,
+    generate_body.Edit,
+    generate_body.Run,
     webhooks.NewWebhook,
     webhooks.WebhookChange,
     *job_events.EVENTS.values(),
@@ -67,6 +72,7 @@ ROUTERS = (
     queue.router,
     models.router,
     webhooks.router,
+    generate.router,
     workflows.router,
 )
 

@@ -199,11 +199,22 @@ class Generation:
 def given_to(manifest: Manifest, asked: Asked) -> dict[str, Any]:
     """Everything that was said, by the names of the workflow's parameters. Raises InvalidParameter."""
     said = {name: value for name, value in asked.params.items() if value is not None}
-    top = {name: value for name, value in values.at_top(manifest, asked.beside).items() if value is not None}
+    top = {
+        name: value
+        for name, value in values.at_top(manifest, _beside(manifest, asked)).items()
+        if value is not None
+    }
     twice = [name for name in top if name in said and not values.same(said[name], top[name])]
     if twice:
         raise InvalidParameter([{"parameter": name, "message": "is said twice, and differs"} for name in twice])
     return said | top
+
+
+def _beside(manifest: Manifest, asked: Asked) -> dict[str, Any]:
+    """`input_images` are for whichever parameter takes several."""
+    several = manifest.first(Kind.IMAGES)
+    renamed = {"input_images": several.name} if several is not None else {}
+    return {renamed.get(name, name): value for name, value in asked.beside.items()}
 
 
 def masked(manifest: Manifest, found: Mapping[str, object]) -> list[tuple[Parameter, Parameter]]:

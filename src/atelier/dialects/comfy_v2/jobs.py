@@ -86,7 +86,7 @@ async def submit_job(request: Request, call: Known) -> Response:
     job = await call.services.intake.submit(caller, order)
     async with call.services.database.autocommit() as tx:
         answered = await _spelled(tx, call, job)
-    return json_response(answered, 201, {"Location": answered["urls"]["self"], **_class_of(job)})
+    return json_response(answered, 201, {"Location": answered["urls"]["self"], **class_of(job)})
 
 
 @router.get("/jobs/{job_id}", responses=_JOB | refusals(ErrorEnvelope, 404))
@@ -147,7 +147,7 @@ def _on_behalf(caller: Caller, end_user: str) -> Caller:
     return caller.speaking_for(end_user) if end_user else caller
 
 
-def _class_of(job: Job) -> dict[str, str]:
+def class_of(job: Job) -> dict[str, str]:
     """The class that a job was given, and a word where it is not the one that was asked for."""
     told = {"X-Atelier-Priority": str(job.priority)}
     if job.wished_priority is not None:
