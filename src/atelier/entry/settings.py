@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from atelier.assets.pictures.model import Metadata, PictureFormat
 from atelier.entry import old_names
 from atelier.kit.errors import SetupFailed
 from atelier.kit.http.public_addresses import parse_networks
@@ -178,6 +179,13 @@ class Settings(BaseSettings):
     body_limit: Size = Field(10_000_000, description="Largest JSON body of a request.")
     upload_limit: Size = Field(100_000_000, description="Largest uploaded file.")
     output_limit: Size = Field(2_000_000_000, description="Largest file that is fetched from a server.")
+    picture_format: PictureFormat = Field(
+        PictureFormat.ORIGINAL, description="What workflows deliver pictures as, unless they or a request say it."
+    )
+    picture_quality: int = Field(80, ge=1, le=100, description="Their quality, unless a request says it.")
+    picture_metadata: Metadata = Field(
+        Metadata.KEEP, description="Whether they keep their metadata: keep, anonymise or strip."
+    )
     session_lifetime: Seconds = Field(
         30 * 86_400, description="How long a browser stays signed in; never longer than its key lives."
     )
