@@ -67,7 +67,9 @@ def text_to_image(board: Board, *, widgets: bool = True) -> dict[str, int]:
     loader = board.node("CheckpointLoaderSimple", ["v1.safetensors"], {}, MODEL_OUT)
     text_in: dict[str, Any] = {"clip": "CLIP", **({"text": ("STRING", "text")} if widgets else {})}
     positive = board.node("CLIPTextEncode", ["a lighthouse"], text_in, {"CONDITIONING": "CONDITIONING"})
-    negative = board.node("CLIPTextEncode", ["rain"], dict(text_in), {"CONDITIONING": "CONDITIONING"}, title="Not this")
+    negative = board.node(
+        "CLIPTextEncode", ["rain"], dict(text_in), {"CONDITIONING": "CONDITIONING"}, title="Not this"
+    )
     latent = board.node("EmptyLatentImage", [512, 768, 2], {}, LATENT_OUT)
     sampler_in = {**SAMPLER_IN, **(SAMPLER_WIDGETS if widgets else {})}
     sampler = board.node("KSampler", list(SAMPLER_VALUES), sampler_in, LATENT_OUT)
@@ -133,7 +135,9 @@ def ids_as_texts() -> Document:
 def widget_made_an_input_in_an_older_version() -> Document:
     board = Board()
     at = text_to_image(board, widgets=False)
-    board.of(at["sampler"])["inputs"].append({"name": "steps", "type": "INT", "link": None, "widget": {"name": "steps"}})
+    board.of(at["sampler"])["inputs"].append(
+        {"name": "steps", "type": "INT", "link": None, "widget": {"name": "steps"}}
+    )
     number = board.node("PrimitiveInt", [30, "fixed"], {}, {"INT": "INT"})
     rewire(board, at["sampler"], "steps", number)
     return board.file()
@@ -181,7 +185,15 @@ def floating_links() -> Document:
     board = Board()
     image = picture(board)
     saved(board, image)
-    floating = {"id": 50, "origin_id": image, "origin_slot": 0, "target_id": -1, "target_slot": -1, "type": "IMAGE", "parentId": 4}
+    floating = {
+        "id": 50,
+        "origin_id": image,
+        "origin_slot": 0,
+        "target_id": -1,
+        "target_slot": -1,
+        "type": "IMAGE",
+        "parentId": 4,
+    }
     reroutes = [{"id": 4, "pos": [5, 5], "linkIds": [], "floating": {"slotType": "output"}}]
     return board.file_of_1() | {"floatingLinks": [floating], "reroutes": reroutes}
 
@@ -192,13 +204,17 @@ def notes_and_groups() -> Document:
     saved(board, picture(board))
     board.node("Note", ["Mind the gap"])
     board.node("MarkdownNote", ["# Title\n\ntext"])
-    return board.file(groups=[{"id": 1, "title": "All", "bounding": [0, 0, 900, 900], "color": "#3f789e", "flags": {}}])
+    return board.file(
+        groups=[{"id": 1, "title": "All", "bounding": [0, 0, 900, 900], "color": "#3f789e", "flags": {}}]
+    )
 
 
 @graph
 def where_nodes_came_from() -> Document:
     board = Board()
-    image = picture(board, title="Blue", properties={"cnr_id": "comfy-core", "ver": "0.3.64", "Node name for S&R": "x"})
+    image = picture(
+        board, title="Blue", properties={"cnr_id": "comfy-core", "ver": "0.3.64", "Node name for S&R": "x"}
+    )
     saved(board, image)
     return board.file()
 
@@ -302,7 +318,16 @@ def odd_widgets() -> Document:
     board = Board()
     saved(board, picture(board))
     board.node("TestWidgets")
-    values = ["#123456", {"x": 9, "y": 8, "width": 7, "height": 6}, 9, 8, 7, 6, [{"x": 1}], {"min": 0.2, "max": 0.4}]
+    values = [
+        "#123456",
+        {"x": 9, "y": 8, "width": 7, "height": 6},
+        9,
+        8,
+        7,
+        6,
+        [{"x": 1}],
+        {"min": 0.2, "max": 0.4},
+    ]
     rest = [["#111111"], "text", ["a", "c"], "p", "fixed", "", "#abcdef", 33, 0.333, False]
     board.node("TestWidgets", values + rest)
     return board.file()
@@ -312,7 +337,9 @@ def odd_widgets() -> Document:
 def choices_in_a_prompt() -> Document:
     board = Board()
     at = text_to_image(board)
-    board.of(at["positive"])["widgets_values"] = ["{red|green} {a {tall|low}|b} tower // remark\nmore /* no */ end"]
+    board.of(at["positive"])["widgets_values"] = [
+        "{red|green} {a {tall|low}|b} tower // remark\nmore /* no */ end"
+    ]
     board.of(at["negative"])["widgets_values"] = [r"\{kept|whole\} {open|rest"]
     return board.file()
 
@@ -321,7 +348,9 @@ def choices_in_a_prompt() -> Document:
 def names_in_a_file_name() -> Document:
     board = Board()
     at = text_to_image(board)
-    board.of(at["save"])["widgets_values"] = ["%KSampler.seed%/%Not this.text%_%KSampler.none%_%width%_%batch_num%"]
+    board.of(at["save"])["widgets_values"] = [
+        "%KSampler.seed%/%Not this.text%_%KSampler.none%_%width%_%batch_num%"
+    ]
     return board.file()
 
 
@@ -380,7 +409,10 @@ def primitive_on_several_inputs() -> Document:
     board = Board()
     at = text_to_image(board)
     latent = board.of(at["latent"])
-    latent["inputs"] = [{"name": name, "type": "INT", "link": None, "widget": {"name": name}} for name in ("width", "height", "batch_size")]
+    latent["inputs"] = [
+        {"name": name, "type": "INT", "link": None, "widget": {"name": name}}
+        for name in ("width", "height", "batch_size")
+    ]
     primitive = board.node("PrimitiveNode", [1003, "fixed"], {}, {"INT": "INT"})
     board.of(primitive)["outputs"][0]["widget"] = {"name": "width"}
     for name in ("width", "height"):
@@ -392,7 +424,9 @@ def primitive_on_several_inputs() -> Document:
 def primitive_out_of_bounds() -> Document:
     board = Board()
     at = text_to_image(board)
-    board.of(at["latent"])["inputs"] = [{"name": "batch_size", "type": "INT", "link": None, "widget": {"name": "batch_size"}}]
+    board.of(at["latent"])["inputs"] = [
+        {"name": "batch_size", "type": "INT", "link": None, "widget": {"name": "batch_size"}}
+    ]
     primitive = board.node("PrimitiveNode", [99999, "fixed"], {}, {"INT": "INT"})
     board.of(primitive)["outputs"][0]["widget"] = {"name": "batch_size"}
     rewire(board, at["latent"], "batch_size", primitive)
@@ -495,7 +529,13 @@ def muted_feeds_a_widget() -> Document:
 def bypassed_lora() -> Document:
     board = Board()
     at = text_to_image(board)
-    lora = board.node("LoraLoader", ["l.safetensors", 1, 1], {"model": "MODEL", "clip": "CLIP"}, {"MODEL": "MODEL", "CLIP": "CLIP"}, mode=4)
+    lora = board.node(
+        "LoraLoader",
+        ["l.safetensors", 1, 1],
+        {"model": "MODEL", "clip": "CLIP"},
+        {"MODEL": "MODEL", "CLIP": "CLIP"},
+        mode=4,
+    )
     board.wire(at["loader"], 0, lora, "model", kind="MODEL")
     board.wire(at["loader"], 1, lora, "clip", kind="CLIP")
     rewire(board, at["sampler"], "model", lora, 0)
@@ -547,7 +587,9 @@ def bypassed_with_two_of_a_type() -> Document:
 def bypassed_of_any_type() -> Document:
     board = Board()
     first, second = picture(board), board.node("SolidMask", [1, 8, 8], {}, {"MASK": "MASK"})
-    freely = board.node("TestFreely", None, {"value": "*", "either": "IMAGE,MASK"}, {"*": "*", "MASK": "MASK"}, mode=4)
+    freely = board.node(
+        "TestFreely", None, {"value": "*", "either": "IMAGE,MASK"}, {"*": "*", "MASK": "MASK"}, mode=4
+    )
     board.wire(first, 0, freely, "value", kind="IMAGE")
     board.wire(second, 0, freely, "either", kind="MASK")
     saved(board, freely, 0)
@@ -616,7 +658,9 @@ def group_that_grew() -> Document:
     board = Board()
     images = [picture(board) for _ in range(3)]
     names: dict[str, Any] = {f"images.image{number}": "IMAGE" for number in range(4)}
-    node = board.node("TestGrows", [0.25], {**names, "named.a": "INT", "named.b": "INT", "tail": ("FLOAT", "tail")}, IMAGE_OUT)
+    node = board.node(
+        "TestGrows", [0.25], {**names, "named.a": "INT", "named.b": "INT", "tail": ("FLOAT", "tail")}, IMAGE_OUT
+    )
     for number, image in enumerate(images):
         board.wire(image, 0, node, f"images.image{number}", kind="IMAGE")
     number = board.node("PrimitiveInt", [3, "fixed"], {}, {"INT": "INT"})
@@ -630,7 +674,12 @@ def group_that_grew_inside_of_a_choice() -> Document:
     board = Board()
     images = [picture(board) for _ in range(2)]
     names: dict[str, Any] = {f"mode.pictures.p{number}": "IMAGE" for number in range(3)}
-    node = board.node("TestDynamic", ["grows", 5], {"mode": ("COMFY_DYNAMICCOMBO_V3", "mode"), **names, "after": ("INT", "after")}, IMAGE_OUT)
+    node = board.node(
+        "TestDynamic",
+        ["grows", 5],
+        {"mode": ("COMFY_DYNAMICCOMBO_V3", "mode"), **names, "after": ("INT", "after")},
+        IMAGE_OUT,
+    )
     for number, image in enumerate(images):
         board.wire(image, 0, node, f"mode.pictures.p{number}", kind="IMAGE")
     saved(board, node)
@@ -663,7 +712,12 @@ def switch_of_any_type() -> Document:
 def combo_of_ones_own() -> Document:
     board = Board()
     saved(board, picture(board))
-    board.node("CustomCombo", ["two", 1, "one", "two", "three", ""], {"choice": ("COMBO", "choice")}, {"STRING": "STRING", "INT": "INT"})
+    board.node(
+        "CustomCombo",
+        ["two", 1, "one", "two", "three", ""],
+        {"choice": ("COMBO", "choice")},
+        {"STRING": "STRING", "INT": "INT"},
+    )
     board.node("CustomCombo", ["none", 0, "one", ""], {}, {"STRING": "STRING", "INT": "INT"})
     board.node("CustomCombo", None, {}, {"STRING": "STRING", "INT": "INT"})
     return board.file()
@@ -693,11 +747,17 @@ def every_class() -> dict[str, Document]:
 def _values(entry: dict[str, Any]) -> list[Any]:
     """One value for each input that could be a widget, as files have them."""
     order = entry.get("input_order", {})
-    groups = [(name, entry["input"].get(group, {})[name]) for group in ("required", "optional") for name in order.get(group, [])]
+    groups = [
+        (name, entry["input"].get(group, {})[name])
+        for group in ("required", "optional")
+        for name in order.get(group, [])
+    ]
     values: list[Any] = []
     for name, spec in groups:
         options = spec[1] if len(spec) > 1 else {}
-        if options.get("forceInput") or not (isinstance(spec[0], list) or spec[0] in {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}):
+        if options.get("forceInput") or not (
+            isinstance(spec[0], list) or spec[0] in {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+        ):
             continue
         values.append(_value(spec[0], options, name))
         if spec[0] == "INT" and options.get("control_after_generate", name in {"seed", "noise_seed"}):

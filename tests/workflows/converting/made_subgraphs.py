@@ -3,7 +3,16 @@
 from typing import Any
 
 from workflows.converting.drawing_board import Board, Document
-from workflows.converting.made_graphs import IMAGE_OUT, SAMPLER_IN, SAMPLER_VALUES, SAMPLER_WIDGETS, SUB, graph, picture, saved
+from workflows.converting.made_graphs import (
+    IMAGE_OUT,
+    SAMPLER_IN,
+    SAMPLER_VALUES,
+    SAMPLER_WIDGETS,
+    SUB,
+    graph,
+    picture,
+    saved,
+)
 
 BLUR = {"image": "IMAGE", "blur_radius": ("INT", "blur_radius"), "sigma": ("FLOAT", "sigma")}
 SAMPLER = {**SAMPLER_IN, **SAMPLER_WIDGETS}
@@ -27,7 +36,9 @@ def blurring(subgraph: str = f"{SUB}1", *, shown: bool = True, first_id: int = 1
 HOST: dict[str, Any] = {"image": "IMAGE", "blur_radius": ("INT", "blur_radius")}
 
 
-def host(board: Board, values: Any = None, kind: str = f"{SUB}1", inputs: dict[str, Any] | None = None, **more: Any) -> int:
+def host(
+    board: Board, values: Any = None, kind: str = f"{SUB}1", inputs: dict[str, Any] | None = None, **more: Any
+) -> int:
     """An instance that a picture goes into and whose own is saved."""
     node = board.node(kind, values, dict(HOST if inputs is None else inputs), {"blurred": "IMAGE"}, **more)
     board.wire(picture(board), 0, node, "image", kind="IMAGE")
@@ -223,7 +234,12 @@ def nested_definitions_in_one_another() -> Document:
 @graph
 def shown_by_name() -> Document:
     board = Board()
-    host(board, [9, 0.7], inputs={"image": "IMAGE"}, properties={"proxyWidgets": [["10", "blur_radius"], ["10", "sigma"]]})
+    host(
+        board,
+        [9, 0.7],
+        inputs={"image": "IMAGE"},
+        properties={"proxyWidgets": [["10", "blur_radius"], ["10", "sigma"]]},
+    )
     return board.file(blurring(shown=False))
 
 
