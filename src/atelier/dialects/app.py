@@ -16,6 +16,8 @@ from atelier.dialects import (
     generate,
     generate_body,
     health,
+    importing,
+    importing_wire,
     job_events,
     jobs_v1,
     models,
@@ -56,6 +58,9 @@ BODY_MODELS: tuple[type[BaseModel], ...] = (
     generate_body.Run,
     webhooks.NewWebhook,
     webhooks.WebhookChange,
+    importing_wire.Import,
+    importing_wire.DraftChange,
+    importing_wire.Rollback,
     *job_events.EVENTS.values(),
     *account_events.MODELS,
 )
@@ -73,6 +78,7 @@ ROUTERS = (
     models.router,
     webhooks.router,
     generate.router,
+    importing.router,
     workflows.router,
 )
 

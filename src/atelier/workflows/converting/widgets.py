@@ -194,4 +194,5 @@ def _rounded(value: float, options: Mapping[str, Any]) -> float:
     if not unit:
         return value
     rounded = round(math.floor(value / unit + 0.5) * unit, precision)
-    return min(max(rounded, options.get("min", -math.inf)), options.get("max", math.inf))
+    least, most = float(options.get("min", -math.inf)), float(options.get("max", math.inf))
+    return min(max(rounded, least), most)

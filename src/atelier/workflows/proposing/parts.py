@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from atelier.comfy.catalog import InputSpec
 from atelier.workflows.model import Binding, Kind, Parameter
@@ -40,7 +40,7 @@ def bounds(spec: InputSpec, name: str, value: float) -> dict[str, Any]:
     return {**bounds, "step": step} if spec.type == "INT" and is_number(step) and step > 1 else bounds
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
