@@ -1,5 +1,7 @@
 """A job that ended runs again as a new one: the same graph, inputs and labels, by the same way in as any other.
 
+One of a workflow is made of the same again, at the price of its revision, and no part of a batch any more. It runs
+in any case: who asks for it again does not want what is there.
 Keys of partner nodes are forgotten when a job ends, so what needs one must be submitted anew.
 """
 
@@ -9,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atelier.accounts.model import Caller
+from atelier.intake.generation import MILLI
 from atelier.intake.service import Intake, Order
 from atelier.jobs import dead_letters, details
 from atelier.jobs import service as jobs
 from atelier.jobs.model import IdempotencyKey, Job, NewJob
-from atelier.jobs.store import native, reads
+from atelier.jobs.recipe import Recipe
+from atelier.jobs.store import native, reads, recipes
 from atelier.kit.database import Tx
 from atelier.kit.errors import Kind, Refusal
 from atelier.kit.ids import AccountId, JobId
@@ -137,6 +141,7 @@ async def _old(tx: Tx, account_id: AccountId, job_id: JobId) -> _Old:
     if not whole.job.state.terminal:
         raise JobNotEnded("This job has not ended yet: cancel it, or wait for its end.")
     text = await reads.graph_text(tx, account_id, job_id) or "{}"
+    recipe = await recipes.recipe_of(tx, account_id, job_id)
     order = Order(
         workflow=json.loads(text),
         dialect=whole.terms.dialect,
@@ -146,5 +151,13 @@ async def _old(tx: Tx, account_id: AccountId, job_id: JobId) -> _Old:
         run_timeout=whole.terms.run_timeout,
         retry_of=job_id,
         prompt=await native.prompt_of(tx, job_id),
+        recipe=_again(recipe) if recipe else None,
+        price=MILLI * await recipes.price_of(tx, recipe.workflow_key, recipe.revision) if recipe else 0,
     )
     return _Old(order, whole.job.end_user, whole.terms.dead)
+
+
+def _again(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(
+        recipe, batch_id=None, batch_index=None, cache_key=None, cached=False, leader_id=None
+    )
