@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -52,7 +53,7 @@ _FORM: dict[str, Any] = {
 }
 
 
-def _making(model: type[Run]) -> dict[str, Any]:
+def making(model: type[Run]) -> dict[str, Any]:
     body = json_body(model)
     body["requestBody"]["content"]["multipart/form-data"] = _FORM
     return {"parameters": [_WAIT, IDEMPOTENCY_KEY, PRIORITY, ON_BEHALF_OF], **body}
@@ -62,7 +63,7 @@ def _quoting(model: type[Run]) -> dict[str, Any]:
     return {"parameters": [PRIORITY, ON_BEHALF_OF], **json_body(model)}
 
 
-_MADE: Responses = {
+MADE: Responses = {
     200: {"model": generate_wire.Made, "description": "It has ended: well or not, as `status` says."},
     202: {"model": generate_wire.Made, "description": "It was accepted and has not ended.", "headers": _LOCATION},
     **refusals(ErrorEnvelope, 400, 402, 403, 404, 413, 422, 429),
@@ -73,31 +74,31 @@ _QUOTED: Responses = {
 }
 
 
-@router.post("/generate", status_code=202, responses=_MADE, openapi_extra=_making(Generate))
+@router.post("/generate", status_code=202, responses=MADE, openapi_extra=making(Generate))
 async def generate(request: Request, call: Known) -> Response:
     """Run a workflow. What is wrong with the request is told before anything is charged.
 
     A refusal names in `details.received` the files that had come before it: they are assets until they expire.
     """
-    return await _make(request, call, Generate, _named)
+    return await make(request, call, Generate, _named)
 
 
-@router.post("/generate/single", status_code=202, responses=_MADE, openapi_extra=_making(Generate))
+@router.post("/generate/single", status_code=202, responses=MADE, openapi_extra=making(Generate))
 async def generate_single(request: Request, call: Known) -> Response:
     """The same as /generate."""
-    return await _make(request, call, Generate, _named)
+    return await make(request, call, Generate, _named)
 
 
-@router.post("/edit/inpaint", status_code=202, responses=_MADE, openapi_extra=_making(Edit))
+@router.post("/edit/inpaint", status_code=202, responses=MADE, openapi_extra=making(Edit))
 async def inpaint(request: Request, call: Known) -> Response:
     """Paint what a mask shows of a picture anew: `input_image`, `mask` and `prompt`."""
-    return await _make(request, call, Edit, _for_purpose("inpaint"))
+    return await make(request, call, Edit, _for_purpose("inpaint"))
 
 
-@router.post("/edit/upscale", status_code=202, responses=_MADE, openapi_extra=_making(Edit))
+@router.post("/edit/upscale", status_code=202, responses=MADE, openapi_extra=making(Edit))
 async def upscale(request: Request, call: Known) -> Response:
     """Make a picture larger: `input_image`."""
-    return await _make(request, call, Edit, _for_purpose("upscale"))
+    return await make(request, call, Edit, _for_purpose("upscale"))
 
 
 @router.post("/generate/quote", responses=_QUOTED, openapi_extra=_quoting(Generate))
@@ -134,12 +135,16 @@ def _for_purpose(category: str) -> Choose:
     return choose
 
 
-async def _make(request: Request, call: Call, model: type[Run], choose: Choose) -> Response:
+async def make(
+    request: Request, call: Call, model: type[Run], choose: Choose, version: int | None = None
+) -> Response:
+    """Run what `choose` says; `version`: this revision of it, whatever the body says."""
     seconds, receipts = _wait(request.query_params.get("wait")), Receipts()
     with receipts.named():
         caller = generate_body.caller_of(request, call)
         said, digest = await generate_body.read(request, call, model, receipts)
         wanted = generate_body.asked_of(request, call, said, await choose(call, said), digest)
+        wanted = wanted if version is None else replace(wanted, version=version)
         accepted = await call.services.generation.submit(caller, wanted, receipts)
     job = await held.ended(request, call, accepted.job, seconds)
     return await _answer(call, accepted, job)

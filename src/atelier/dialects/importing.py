@@ -15,8 +15,9 @@ from starlette.responses import Response
 from atelier.assets.parts import Parts
 from atelier.comfy import graph as graphs
 from atelier.comfy.graph import Graph
-from atelier.dialects import asked, workflows_wire
+from atelier.dialects import asked, generate, workflows_wire
 from atelier.dialects.auth import Call, Known, require_admin
+from atelier.dialects.generate_body import Run
 from atelier.dialects.importing_wire import DraftChange, DraftShown, Import, Rollback
 from atelier.dialects.openapi import answer, json_body, refusals
 from atelier.dialects.problems import ErrorEnvelope
@@ -131,6 +132,22 @@ async def change_draft(workflow_id: WorkflowId, request: Request, call: Known) -
         draft = await service.save_draft(tx, owner, NewRevision(manifest, graph, cover))
     await _changed(call)
     return json_response(await _shown(call, draft, notes))
+
+
+@router.post(
+    "/workflows/{workflow_id}/try",
+    status_code=202,
+    responses=generate.MADE,
+    openapi_extra=generate.making(Run),
+)
+async def try_workflow(workflow_id: WorkflowId, request: Request, call: Known) -> Response:
+    """Run the newest revision of one's own workflow, a draft too, as /generate runs a published one."""
+    newest = await _newest(call, call.caller.account_id, workflow_id)
+
+    async def chosen(_call: Call, _said: Run) -> str:
+        return workflow_id
+
+    return await generate.make(request, call, Run, chosen, newest.revision)
 
 
 @router.post(
