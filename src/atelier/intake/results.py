@@ -88,15 +88,24 @@ class Results:
 
         There is at least one. `opening` is done first in that transaction. Raises as `enter`.
         """
-        keys = {job.id: key for job in many if (key := self._key(job)) is not None}
-        there = await self._there(set(keys.values()))
+        there = await self._there(set(self.keys(many).values()))
         async with self._intake.database.transaction() as tx:
             if opening is not None:
                 await opening(tx)
-            plan = await self._planned(tx, many, keys, there) if keys else Plan()
-            accepted = await self._accept(tx, many, keys, plan)
-        await self._told(many[0].account_id, plan)
+            accepted, leaders = await self.accept(tx, many, there)
+        await self._told(many[0].account_id, leaders)
         return accepted
+
+    async def accept(
+        self, tx: Tx, many: Sequence[NewJob], there: Mapping[JobId, bool]
+    ) -> tuple[list[Job], Collection[JobId]]:
+        """Write prepared jobs of one account in the caller's transaction. Gives those whom some of them wait for.
+
+        `there`: of jobs that had succeeded before this transaction, whether their files are all there.
+        """
+        keys = self.keys(many)
+        plan = await self._planned(tx, many, keys, there) if keys else Plan()
+        return await self._accept(tx, many, keys, plan), set(plan.follows.values())
 
     # Before the transaction ---------------------------------------------------------------------
 
@@ -106,6 +115,10 @@ class Results:
         if key is None or self._policy.sharing is Sharing.OFF:
             return None
         return cache.of_account(key, job.account_id) if self._policy.sharing is Sharing.ACCOUNT else key
+
+    def keys(self, many: Sequence[NewJob]) -> dict[JobId, bytes]:
+        """Under which key the result of each is kept: of those that have one."""
+        return {job.id: key for job in many if (key := self._key(job)) is not None}
 
     async def _contents(self, account_id: AccountId, judged: Judged) -> dict[AssetId, bytes]:
         if not judged.inputs:
@@ -149,8 +162,8 @@ class Results:
         placed = [self._placed(job, keys, plan) for job in many]
         given = [job for job in placed if job.id in plan.takes]
         await assets.named(tx, many[0].account_id, {asset_id for job in given for asset_id in job.inputs})
-        accepted = await jobs.submit_many(tx, given)
-        accepted += await self._intake.accept_many(tx, [job for job in placed if job.id not in plan.takes])
+        accepted = await _submitted(tx, given)
+        accepted += await self._accepted(tx, [job for job in placed if job.id not in plan.takes])
         if plan.leads:
             await cached.lead(tx, plan.leads)
         if plan.raised:
@@ -159,6 +172,12 @@ class Results:
         if plan.takes:
             by_id |= await cached.ended(tx, await cached.give(tx, plan.takes, 1.0))
         return [by_id[job.id] for job in many]
+
+    async def _accepted(self, tx: Tx, many: Sequence[NewJob]) -> list[Job]:
+        """One alone needs no pipeline."""
+        if len(many) == 1:
+            return [await self._intake.accept(tx, many[0])]
+        return await self._intake.accept_many(tx, many)
 
     def _placed(self, job: NewJob, keys: Mapping[JobId, bytes], plan: Plan) -> NewJob:
         """The job as it is written: with its own key, its leader, and the price of what is not run."""
@@ -169,14 +188,18 @@ class Results:
         price = round(job.price * self._policy.part) if source else job.price
         return dataclasses.replace(job, recipe=recipe, price=price)
 
-    async def _told(self, account_id: AccountId, plan: Plan) -> None:
+    async def _told(self, account_id: AccountId, leaders: Collection[JobId]) -> None:
         """A leader may have ended before its new followers could be seen: then nobody else settles them soon."""
         self._intake.told(account_id)
-        if not plan.follows:
+        if not leaders:
             return
         async with self._intake.database.autocommit() as tx:
-            if await cached.any_ended(tx, set(plan.follows.values())):
+            if await cached.any_ended(tx, leaders):
                 self._intake.wakeups.publish(twins.TOPIC)
+
+
+async def _submitted(tx: Tx, many: Sequence[NewJob]) -> list[Job]:
+    return [await jobs.submit(tx, many[0])] if len(many) == 1 else await jobs.submit_many(tx, many)
 
 
 def _renewed(

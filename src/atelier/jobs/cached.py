@@ -73,7 +73,7 @@ class Twins:
         if leader_id in await with_files(self._database, self._storage, [leader_id]):
             given = await self._given(leader_id)
         async with self._database.transaction() as tx:
-            await _led_anew(tx, leader_id)
+            await lead_anew(tx, leader_id)
         tell(self._wakeups, given)
         self._wakeups.publish("queue")
 
@@ -82,14 +82,19 @@ class Twins:
         given = dict[JobId, AccountId]()
         while True:
             async with self._database.transaction() as tx:
-                waiting = await cached.followers(tx, leader_id, AT_ONCE)
-                some = await cached.give(tx, dict.fromkeys(waiting, leader_id), self._part)
+                some = await give(tx, leader_id, self._part)
             given |= some
             if not some:
                 return given
 
 
-async def _led_anew(tx: Tx, leader_id: JobId) -> None:
+async def give(tx: Tx, leader_id: JobId, part: float) -> dict[JobId, AccountId]:
+    """Some of those who wait for this leader end with its files, where all of these are there."""
+    waiting = await cached.followers(tx, leader_id, AT_ONCE)
+    return await cached.give(tx, dict.fromkeys(waiting, leader_id), part)
+
+
+async def lead_anew(tx: Tx, leader_id: JobId) -> None:
     """One of those who still wait runs in its place, unless a job makes the same by now; the others wait for that.
 
     They would wait for a leader without files again and again, if it led them: it must not be the one that ended.

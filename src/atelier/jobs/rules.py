@@ -11,7 +11,9 @@ MAX_DISPATCHER_LOSSES = 3
 BACKOFF = (2.0, 4.0)
 
 _NEXT: dict[JobState, frozenset[JobState]] = {
-    JobState.PREPARING: frozenset({JobState.QUEUED, JobState.CANCELED, JobState.FAILED, JobState.EXPIRED}),
+    JobState.PREPARING: frozenset(
+        {JobState.QUEUED, JobState.SUCCEEDED, JobState.CANCELED, JobState.FAILED, JobState.EXPIRED}
+    ),
     JobState.QUEUED: frozenset({JobState.CLAIMED, JobState.CANCELED, JobState.EXPIRED, JobState.FAILED}),
     JobState.CLAIMED: frozenset(
         {
