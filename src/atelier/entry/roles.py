@@ -24,7 +24,7 @@ from atelier.dispatch.dispatcher import Dispatcher
 from atelier.dispatch.model import DispatchSettings
 from atelier.dispatch.pace import Pace
 from atelier.dispatch.telemetry import Telemetry
-from atelier.entry import workflows
+from atelier.entry import making, workflows
 from atelier.entry.api_server import ApiServer
 from atelier.entry.bound import bound_key
 from atelier.entry.settings import Settings
@@ -193,6 +193,9 @@ def services_of(ground: Foundation, reach: Reach | None = None) -> Services:
         authenticator=Authenticator(ground.database, ground.secrets.pepper),
         links=LinkSigner(ground.secrets.links, int(settings.link_ttl)),
         registry=ground.registry,
+        house=making.house_of(settings),
+        results=making.results_of(settings),
+        defaults=making.defaults_of(settings),
         storage=ground.storage,
         intake=_intake(ground),
         public_url=settings.public_url or None,

@@ -95,6 +95,13 @@ class Settings(BaseSettings):
         description='Names of your files for those of shipped workflows, as JSON: {"<shipped>": "<yours>"}.',
     )
 
+    inpaint_workflow: str = Field(
+        "", description="Workflow of /api/v1/edit/inpaint; unset: the first of that category that runs now."
+    )
+    upscale_workflow: str = Field(
+        "", description="Workflow of /api/v1/edit/upscale; unset: the first of that category that runs now."
+    )
+
     # Where files go
     storage_url: str = Field("", description="s3://bucket/prefix or a folder; empty: `files` in the state folder.")
     s3_endpoint: str = Field("", description="Address of an S3-compatible service (R2, Supabase, MinIO).")
