@@ -502,6 +502,17 @@ def test_a_picture_wider_than_its_format_is_refused() -> None:
         convert.picture(saved(Image.new("L", (17_000, 4))), delivery("webp"))
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("metadata", [Metadata.STRIP, Metadata.ANONYMISE])
+def test_what_cannot_be_converted_can_be_silenced(form: str, metadata: Metadata) -> None:
+    content = _talkative(form)
+
+    found = convert.silenced(content, f"image/{form.lower()}", delivery("avif", metadata)).content
+
+    assert not _words_in(found)
+    assert opened(found).tobytes() == opened(content).tobytes()
+
+
 def test_a_text_that_unpacks_to_gigabytes_is_refused() -> None:
     packed = b"prompt\0\0" + zlib.compress(b"\0" * 80_000_000, 9)
     whole = png()

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -170,14 +171,16 @@ async def test_a_picture_that_cannot_be_converted_is_delivered_as_it_is_and_says
     graph = picture(5, width=16_384)
     graph["1"]["inputs"]["height"] = 16
 
-    job = await ran(ground, graph, WEBP)
+    kept, stripped = await ran_all(ground, (graph, WEBP), (graph, replace(WEBP, metadata=Metadata.STRIP)))
 
-    [output] = job.outputs
-    assert output.content_type == "image/png"
-    assert opened(await content_of(ground, job)).size == (16_384, 16)
-    [note] = await notes(ground, job)
-    assert note is not None
-    assert "16383" in note
+    for job in (kept, stripped):
+        assert [output.content_type for output in job.outputs] == ["image/png"]
+        assert opened(await content_of(ground, job)).size == (16_384, 16)
+        [note] = await notes(ground, job)
+        assert note is not None
+        assert "16383" in note
+    texts = [marking.found(opened(await content_of(ground, job))).texts for job in (kept, stripped)]
+    assert [set(one) for one in texts] == [{"prompt"}, set()]
 
 
 async def test_whoever_takes_a_job_over_knows_its_finish(database: Database) -> None:

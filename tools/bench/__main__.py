@@ -12,6 +12,7 @@ from rich.console import Console
 from tools.bench.cost import cost
 from tools.bench.fleet.section import ALONE, FLEET
 from tools.bench.native.section import native
+from tools.bench.pictures.section import pictures
 from tools.bench.scheduling.section import scheduling
 from tools.bench.section import Answer, Asked, Section
 
@@ -19,6 +20,7 @@ SECTIONS: Mapping[str, Section] = {
     "cost": Section("what a job costs beside a server asked directly", cost),
     "fleet": FLEET,
     "native": Section("what a client of the native API pays, and what open sockets cost", native),
+    "pictures": Section("what another format of a picture costs, and what it does to the loop", pictures),
     "scheduling": Section("the scheduling policy in a simulated fleet, and once on servers", scheduling),
 }
 

@@ -63,7 +63,17 @@ class Finishing:
             reason = f"The converter failed ({type(error).__name__})."
             _log.exception("pictures.crashed", name=name)
         _log.warning("pictures.left_as_it_is", name=name, wanted=str(delivery.format), reason=reason)
-        return Finished(note=reason)
+        return Finished(await self._silenced(body, delivery), reason)
+
+    async def _silenced(self, body: Spooled, delivery: Delivery) -> Delivered | None:
+        """What stays in its format says all the same no more than it may, wherever that can be had."""
+        if delivery.metadata is Metadata.KEEP or body.size > MOST_ENCODED:
+            return None
+        try:
+            async with self.turns.turn(SMALL + 1):
+                return await in_thread(convert.silenced, body.content, sniff(body.head), delivery)
+        except Refusal:
+            return None
 
     async def _made(self, body: Spooled, content_type: str, delivery: Delivery) -> Delivered | None:
         if body.size > MOST_ENCODED:

@@ -23,6 +23,7 @@ _STRIPPED: dict[str, Callable[[bytes], bytes]] = {
     "GIF": gif.stripped,
 }
 _MARKED: dict[str, Callable[[bytes, Marks], bytes]] = {"PNG": png.marked, "JPEG": jpeg.marked, "WEBP": webp.marked}
+_KINDS = {f"image/{kind.lower()}": kind for kind in _STRIPPED}
 _SAYS_NOTHING = frozenset({"BMP", "PPM", "TGA"})
 
 
@@ -44,8 +45,19 @@ def picture(content: Encoded, delivery: Delivery) -> Delivered | None:
         if _moves(image):
             return None if delivery.metadata is Metadata.KEEP else _said_anew(content, kind, delivery, Found())
         if delivery.format in {PictureFormat.ORIGINAL, kind.lower()}:
-            return _said_anew(content, kind, delivery, marking.found(image), image)
+            return _said_anew(content, kind, delivery, marking.found(image, decoded=False), image)
         return _converted(image, delivery, delivery.format)
+
+
+def silenced(content: Encoded, content_type: str, delivery: Delivery) -> Delivered:
+    """A picture that cannot be converted, in its own format, without what it may not say. No pixel is decoded.
+
+    Raises NotAPicture, CannotStrip.
+    """
+    made = _said_anew(content, _KINDS.get(content_type, content_type), delivery, Found())
+    if made is None:
+        raise CannotStrip("There is nothing that could be taken away.")
+    return made
 
 
 def medium(content: Encoded, content_type: str, delivery: Delivery) -> Delivered | None:

@@ -11,11 +11,12 @@ from atelier.assets.pictures.model import Delivery, Found, Marks, Metadata, Pict
 _IN_EXIF = frozenset({"prompt", "workflow", "parameters"})
 
 
-def found(image: Image.Image) -> Found:
-    """What an opened picture says; of a PNG also what stands behind its pixels, which are decoded for it."""
+def found(image: Image.Image, *, decoded: bool = True) -> Found:
+    """What an opened picture says; of a PNG also what stands behind its pixels, unless they are not `decoded`."""
     texts: dict[str, str] = {}
     if isinstance(image, PngImagePlugin.PngImageFile):
-        texts = {keyword: str(text) for keyword, text in image.text.items()}
+        said = image.text if decoded else image.info
+        texts = {str(keyword): str(text) for keyword, text in said.items() if isinstance(text, str)}
     packet = image.info.get("xmp") or texts.pop(png.XMP, "")
     texts.pop(png.XMP, None)
     before = image.info.get("exif")
