@@ -17,6 +17,7 @@ from atelier.entry.reachable import asking
 from atelier.entry.roles import storage_of
 from atelier.entry.settings import Settings, notices
 from atelier.entry.state import Announce, database, make_folder
+from atelier.entry.workflow_checkup import workflow_findings
 from atelier.fleet import service as fleet
 from atelier.fleet.model import Origin, Server
 from atelier.kit.clock import monotonic
@@ -134,6 +135,7 @@ async def _with_database(settings: Settings, opened: Database) -> list[Finding]:
     async with asking(settings) as client_of, asyncio.TaskGroup() as group:
         asked = [group.create_task(_server(client_of(server.url, server.headers), server)) for server in servers]
     found += [task.result() for task in asked]
+    found += [Finding(what, True, says) for what, says in await workflow_findings(opened)]
     return found if servers else [*found, Finding("servers", False, "there is none: atelier servers add URL")]
 
 

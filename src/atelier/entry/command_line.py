@@ -23,6 +23,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "accounts": (f"{_WHERE}.accounts:accounts", "Accounts and their parts of the fleet: list, create, set."),
     "servers": (f"{_WHERE}.servers:servers", "ComfyUI servers: list, show, add, set, drain, probe, remove…"),
     "models": (f"{_WHERE}.models:models", "Model files: which exist where; verify one."),
+    "workflows": (
+        f"{_WHERE}.workflows:workflows",
+        "Workflows: list, show, check, run, publish, roll back, withdraw.",
+    ),
     "queue": (f"{_WHERE}.queue:queue", "The queue in figures; clean up what ended long ago."),
     "jobs": (f"{_WHERE}.jobs:jobs", "Jobs: list, show, cancel, retry."),
     "dead-letters": (
