@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 
 from atelier.dialects import (
     account_events,
+    batches,
     dead_letters,
     files,
     generate,
@@ -56,6 +57,7 @@ BODY_MODELS: tuple[type[BaseModel], ...] = (
     generate_body.Generate,
     generate_body.Edit,
     generate_body.Run,
+    batches.GenerateBatch,
     webhooks.NewWebhook,
     webhooks.WebhookChange,
     importing_wire.Import,
@@ -78,6 +80,7 @@ ROUTERS = (
     models.router,
     webhooks.router,
     generate.router,
+    batches.router,
     importing.router,
     workflows.router,
 )

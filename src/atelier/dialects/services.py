@@ -87,6 +87,7 @@ class Services:
     house: House = field(default_factory=House)
     results: ResultPolicy = field(default_factory=ResultPolicy)
     defaults: Mapping[str, str] = field(default_factory=dict[str, str])
+    max_batch_items: int = 1000
     custom_routes: bool = False
     hub: Hub = field(default_factory=Hub)
     pictures: Pictures = field(default_factory=Pictures)

@@ -196,6 +196,7 @@ def services_of(ground: Foundation, reach: Reach | None = None) -> Services:
         house=making.house_of(settings),
         results=making.results_of(settings),
         defaults=making.defaults_of(settings),
+        max_batch_items=settings.max_batch_items,
         storage=ground.storage,
         intake=_intake(ground),
         public_url=settings.public_url or None,

@@ -10,7 +10,7 @@ from atelier.comfy.catalog import as_list, as_object
 from atelier.intake.asking import Asked
 from atelier.kit.errors import Kind, Refusal
 
-COMMON = ("prompt", "negative_prompt", "seed", "input_image", "mask")
+COMMON = ("prompt", "negative_prompt", "seed", "input_image", "input_images", "mask")
 """What an item, or an axis of a grid, may say by the names that all workflows share."""
 
 MOST_AXES = 16
