@@ -38,6 +38,7 @@ Owner: TypeAlias = AccountId | None
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_LABEL = re.compile(r"[A-Za-z0-9._+-]{1,40}")
 _log = structlog.get_logger(__name__)
 
 
@@ -139,6 +140,8 @@ class Registry:
         current = self._running.get(owner, {}).get(workflow_id)
         if current and version in {str(current.revision), current.manifest.version}:
             return current
+        if not _LABEL.fullmatch(version):
+            return None
         head = await self._head(owner, workflow_id)
         if head is None or head.withdrawn:
             return None
