@@ -31,7 +31,7 @@ SAID = {
     "params": {"prompt": "a lighthouse on a cliff at dusk, oil painting", "steps": 20, "cfg": 7.0},
     "seed": 42,
 }
-HEAD = ("1024 x 1024, from PNG", "encoder alone", "with EXIF and XMP", "size", "of the PNG")
+HEAD = ("1024 x 1024, from PNG, CPU", "encoder alone", "with EXIF and XMP", "size", "of the PNG")
 LOOP_HEAD = ("Loop of a dispatcher while pictures are made", "late, p50 / p99 / most", "pictures")
 
 TICK = 0.002
@@ -79,9 +79,10 @@ def delivery(form: PictureFormat) -> Delivery:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
+    """Milliseconds of CPU: what waits for another program's turn is not the encoder's."""
+    began = time.thread_time()
     result = work()
-    return (time.perf_counter() - began) * 1000, result
+    return (time.thread_time() - began) * 1000, result
 
 
 def _encoded(content: bytes, form: PictureFormat) -> bytes:
