@@ -37,6 +37,7 @@ class Table:
     asked: set[str] = field(default_factory=set[str])
 
     def has(self, name: str) -> bool:
+        self.asked.add(name)
         return self.body.get(name) is not None
 
     def raw(self, name: str) -> Any:
