@@ -13,6 +13,7 @@ from tools.bench.cost import cost
 from tools.bench.fleet.section import ALONE, FLEET
 from tools.bench.native.section import native
 from tools.bench.pictures.section import pictures
+from tools.bench.registry.section import registry
 from tools.bench.scheduling.section import scheduling
 from tools.bench.section import Answer, Asked, Section
 
@@ -21,6 +22,7 @@ SECTIONS: Mapping[str, Section] = {
     "fleet": FLEET,
     "native": Section("what a client of the native API pays, and what open sockets cost", native),
     "pictures": Section("what another format of a picture costs, and what it does to the loop", pictures),
+    "registry": Section("what a workflow costs beside its raw graph, a batch, an answer that was there", registry),
     "scheduling": Section("the scheduling policy in a simulated fleet, and once on servers", scheduling),
 }
 
