@@ -5,7 +5,6 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
-from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,6 +26,7 @@ from atelier.dispatch.telemetry import Telemetry
 from atelier.entry import making, workflows
 from atelier.entry.api_server import ApiServer
 from atelier.entry.bound import bound_key
+from atelier.entry.outward import outbound_of
 from atelier.entry.settings import Settings
 from atelier.entry.state import Secrets
 from atelier.fleet import scene
@@ -40,8 +40,6 @@ from atelier.jobs.relay import Relay
 from atelier.jobs.service import QueueBounds
 from atelier.kit.background import background
 from atelier.kit.database import Database
-from atelier.kit.http.outbound import Outbound
-from atelier.kit.http.public_addresses import parse_networks
 from atelier.kit.http.sse import StreamSlots
 from atelier.kit.ids import DispatcherId, ServerId, new_uuid
 from atelier.kit.wakeups import Wakeups
@@ -220,11 +218,6 @@ def services_of(ground: Foundation, reach: Reach | None = None) -> Services:
             server_jobs_per_minute=settings.server_jobs_per_minute,
         ),
     )
-
-
-def outbound_of(settings: Settings) -> Outbound:
-    """Who asks what clients name by its address."""
-    return Outbound(user_agent=f"Atelier/{version('atelier')}", allowed=parse_networks(settings.outbound_allow))
 
 
 def outlook_of(ground: Foundation) -> Outlook:

@@ -12,7 +12,7 @@ from atelier.entry.commands.opening import opened, transaction
 from atelier.entry.commands.options import A_COUNT, AccountName, Script, State
 from atelier.entry.commands.printing import as_json, print_line, rows
 from atelier.entry.first_key import ACCOUNT
-from atelier.entry.roles import outbound_of
+from atelier.entry.outward import outbound_of
 from atelier.kit import clock
 from atelier.kit.database import Database
 from atelier.kit.errors import Refusal
