@@ -1,6 +1,7 @@
 """Pixels in another format: the same colours, as far as it has them; transparency over white where it has none."""
 
 import io
+import tempfile
 from typing import Any
 
 from PIL import Image, ImageCms, ImageOps
@@ -56,7 +57,7 @@ def written(plain: Image.Image, profile: bytes, wanted: PictureFormat, quality: 
         case PictureFormat.WEBP:
             plain.save(into, "WEBP", quality=quality, method=WEBP_METHOD, icc_profile=profile, exif=b"", xmp=b"")
         case PictureFormat.JPEG:
-            plain.save(into, "JPEG", quality=quality, optimize=True, icc_profile=profile or None)
+            return _jpeg(plain, profile, quality)
         case PictureFormat.AVIF:
             speed = 8 if plain.width * plain.height <= SMALL else 10
             told = {"exif": marks.exif, "xmp": marks.xmp}
@@ -66,6 +67,14 @@ def written(plain: Image.Image, profile: bytes, wanted: PictureFormat, quality: 
         case PictureFormat.ORIGINAL:
             raise NotAPicture
     return into.getvalue()
+
+
+def _jpeg(plain: Image.Image, profile: bytes, quality: int) -> bytes:
+    """By way of a real file: only into one does Pillow encode without keeping all other threads from running."""
+    with tempfile.TemporaryFile() as into:
+        plain.save(into, "JPEG", quality=quality, optimize=True, icc_profile=profile or None)
+        into.seek(0)
+        return into.read()
 
 
 def _plain(image: Image.Image, wanted: PictureFormat) -> Image.Image:
