@@ -31,6 +31,10 @@ EACH = pytest.mark.parametrize("name", sorted(SHIPPED))
 SMALL: Mapping[str, Any] = {"steps": 1, "refine_steps": 1, "seed": 7, "frames": 13, "prompt": "a lighthouse"}
 """What makes a run quick, where a workflow takes it."""
 
+NEWER: Mapping[str, str] = {"ImageScaleToTotalPixels": "resolution_steps", "SaveVideo": "format.codec"}
+"""Inputs that newer servers ask of a class and that the recorded one does not know: it lets them pass."""
+
+PAGE = Path(__file__).parents[2] / "docs" / "shipped-workflows.md"
 PHOTO = "11111111-1111-1111-1111-111111111111"
 MASK = "22222222-2222-2222-2222-222222222222"
 
@@ -118,6 +122,23 @@ def test_it_can_be_read_in_english_and_portuguese_and_says_what_it_costs(name: s
     assert manifest.min_vram > 0
     assert new.cover is not None
     assert len(new.cover) <= 30_000
+
+
+@EACH
+def test_its_graph_says_what_newer_servers_ask_for(name: str) -> None:
+    nodes = [node for node in revision(name).graph.values() if node["class_type"] in NEWER]
+
+    assert all(NEWER[node["class_type"]] in node["inputs"] for node in nodes)
+
+
+@EACH
+def test_the_page_of_shipped_workflows_names_its_files_and_packs(name: str, demo: Inventory) -> None:
+    [row] = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith(f"| `{name}` |")]
+    files = checking.requirement(workflow(name), (demo,)).models
+
+    assert all(f"`{file.value}`" in row for file in files)
+    assert all(pack.name in row for pack in revision(name).manifest.packs)
+    assert f"| {revision(name).manifest.min_vram:g} |" in row
 
 
 def test_every_kind_of_product_is_shipped() -> None:
