@@ -74,12 +74,12 @@ async def generate_batch(request: Request, call: Known) -> Response:
     with receipts.named():
         caller = generate_body.caller_of(request, call)
         said, digest = await generate_body.read(request, call, GenerateBatch, receipts)
-        form = form_of({"items": said.items, "grid": said.grid, "input_images": said.input_images})
-        check_size(form, call.services.max_batch_items)
+        many = {"items": said.items, "grid": said.grid, "input_images": said.input_images}
+        check_size(form_of(many), call.services.max_batch_items)
         common = said.model_copy(update={"input_images": None, "webhook": None})
         wanted = BatchAsked(
             generate_body.asked_of(request, call, common, said.workflow_id, digest),
-            form,
+            form_of(_ours(call, many)),
             generate_body.webhook_of(call, said.webhook),
         )
         batch = await Batches(call.services.generation, call.services.max_batch_items).submit(caller, wanted)
@@ -131,6 +131,21 @@ async def cancel_batch(batch_id: BatchIdText, call: Known) -> Response:
     for topic in (*(f"job:{job_id}" for job_id in ended), f"account:{account_id}", "cancel", TOPIC):
         call.services.wakeups.publish(topic)
     return json_response(batches_wire.listed(batch, call.base))
+
+
+def _ours(call: Call, said: Any) -> Any:
+    """Wherever a link of ours stands, it names its asset."""
+    match said:
+        case {"url": str()}:
+            return generate_body.ours(call, said)
+        case dict():
+            members: dict[str, Any] = {**said}
+            return {name: _ours(call, value) for name, value in members.items()}
+        case list():
+            values: list[Any] = [*said]
+            return [_ours(call, value) for value in values]
+        case _:
+            return generate_body.ours(call, said)
 
 
 async def _batch(tx: Tx, call: Call, batch_id: str) -> Batch:

@@ -118,8 +118,8 @@ def asked_of(request: Request, call: Call, said: Run, workflow_id: str, digest: 
     return Asked(
         workflow_id=workflow_id,
         version=said.version,
-        beside={name: _ours(call, value) for name, value in beside.items()},
-        params={name: _ours(call, value) for name, value in said.params.items()},
+        beside={name: ours(call, value) for name, value in beside.items()},
+        params={name: ours(call, value) for name, value in said.params.items()},
         wish=wish_of(said.output),
         webhook=webhook_of(call, said.webhook),
         metadata=parse_metadata(said.metadata),
@@ -171,16 +171,16 @@ def _of_form(form: Form) -> Mapping[str, Any]:
     return given | {"params": params}
 
 
-def _ours(call: Call, value: Any) -> Any:
+def ours(call: Call, value: Any) -> Any:
     """A link that this installation gave names the asset itself: nobody fetches from us what we have."""
     match value:
         case str() if value.startswith(f"{call.base}/files/"):
             found = _FILE.fullmatch(value.removeprefix(call.base))
             return found[1] if found and parse_uuid(found[1]) else value
         case {"url": str() as url} if len(value) == 1:
-            ours = _ours(call, url)
-            return value if ours == url else ours
+            found_here = ours(call, url)
+            return value if found_here == url else found_here
         case list():
-            return [_ours(call, one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+            return [ours(call, one) for one in value]  # pyright: ignore[reportUnknownVariableType]
         case _:
             return value

@@ -108,7 +108,7 @@ class Batches:
             account_id=caller.account_id,
             end_user=caller.end_user,
             workflow=workflow.id,
-            total=len(asked.form),
+            total=asked.form.count,
             refused=(),
             webhook=asked.webhook,
             retention=self.generation.intake.retention,
@@ -131,7 +131,7 @@ class Batches:
             async with asyncio.TaskGroup() as group:
                 once = Once.of(self.generation.inputs, group)
                 generation = dataclasses.replace(self.generation, inputs=once)
-                for _ in range(min(AT_ONCE, len(asked.form))):
+                for _ in range(min(AT_ONCE, asked.form.count)):
                     group.create_task(_draw_some(generation, caller, base, places, drawn))
         except* Refusal as refusals:
             raise _first(refusals) from None

@@ -47,7 +47,8 @@ class Listed:
 
     items: Sequence[object]
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return len(self.items)
 
 
@@ -57,7 +58,8 @@ class Grid:
 
     axes: Mapping[str, Sequence[Any]]
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return math.prod(len(values) for values in self.axes.values())
 
 
@@ -67,7 +69,8 @@ class Pictures:
 
     pictures: Sequence[object]
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         return len(self.pictures)
 
 
@@ -90,8 +93,8 @@ def form_of(body: Mapping[str, Any]) -> Form:
 
 def check_size(form: Form, limit: int) -> None:
     """Raises BatchTooLarge. Nothing has been expanded yet."""
-    if len(form) > limit:
-        raise BatchTooLarge(len(form), limit)
+    if form.count > limit:
+        raise BatchTooLarge(form.count, limit)
 
 
 def expanded(form: Form) -> Iterator[ItemAsked | InvalidBatch]:
