@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from atelier.comfy.catalog import InputSpec, as_list, as_object, parse_node
+from atelier.comfy.catalog import InputSpec, as_object, parse_node
 from atelier.fleet.union import ordered
 from atelier.workflows.converting import widgets
 from atelier.workflows.converting.exported import type_text
@@ -17,16 +17,13 @@ SEEN_IN_3D = frozenset({"Preview3D", "SaveGLB"})
 
 @dataclass(frozen=True, slots=True)
 class NodeClass:
-    """`inputs` are in the order in which the editor draws them. `matches` are the template ids of outputs whose type
-    is what feeds the inputs of the same template, None for others.
-    """
+    """`inputs` are in the order in which the editor draws them."""
 
     name: str
     title: str
     inputs: tuple[InputSpec, ...]
     outputs: tuple[str, ...]
     is_output: bool
-    matches: tuple[str | None, ...] = ()
 
 
 class Classes:
@@ -44,14 +41,12 @@ class Classes:
 def _read(name: str, entry: Mapping[str, Any]) -> NodeClass:
     spec = parse_node(name, ordered(entry))
     title = entry.get("display_name")
-    groups = as_list(entry.get("output_matchtypes")) or []
     return NodeClass(
         name,
         title if isinstance(title, str) and title else name,
         _with_added(name, spec.inputs, in_order=bool(as_object(entry.get("input_order")))),
         tuple(_output(one) for one in spec.outputs),
         spec.is_output,
-        tuple(one if isinstance(one, str) else None for one in groups),
     )
 
 

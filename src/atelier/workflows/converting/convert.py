@@ -6,7 +6,7 @@ from typing import Any
 
 from atelier.comfy import graph as graphs
 from atelier.comfy.links import Graph
-from atelier.workflows.converting import exported, opening, primitives, texts, writing
+from atelier.workflows.converting import exported, numbering, opening, primitives, texts, writing
 from atelier.workflows.converting.classes import Classes
 from atelier.workflows.converting.following import At
 from atelier.workflows.converting.refusals import CannotConvert, Reason, Why, cannot
@@ -26,9 +26,9 @@ class Converted:
 
 
 def convert(document: object, object_info: Mapping[str, Any]) -> Converted:
-    """`document` is parsed JSON of the editor's Save, `object_info` the classes of the fleet. Raises CannotConvert."""
+    """`document` is parsed JSON of the editor, `object_info` the classes of the fleet. Raises CannotConvert."""
     classes = Classes(object_info)
-    workflow = opening.renumbered(exported.read(document))
+    workflow = numbering.renumbered(exported.read(document))
     opened = opening.opened(workflow, classes)
     nodes = list(writing.run_nodes(opened))
     reasons = _reasons(nodes, classes)

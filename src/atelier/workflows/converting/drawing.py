@@ -17,13 +17,13 @@ from atelier.workflows.converting.widgets import (
     made,
 )
 
-MOST_GROWN = 1_000
+MOST_GROWN = 300
 _ORDINAL = re.compile(r"(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Growing:
-    """A group of inputs that grows as they are fed (COMFY_AUTOGROW_V3): `images.image0`, `images.image1`…"""
+    """A group of inputs that grows as they are fed (COMFY_AUTOGROW_V3): `images.image0` and so on."""
 
     name: str
     specs: tuple[InputSpec, ...]
@@ -87,13 +87,13 @@ def chosen(one: Drawn, widget: Widget) -> None:
 
 
 def counted(one: Drawn, widget: Widget) -> None:
-    """A group of rows (COMFY_DYNAMICGROUP_V3) has as many as its number says: `name.0.field`, `name.1.field`…"""
+    """A group of rows (COMFY_DYNAMICGROUP_V3) has as many as its number says: `name.0.field` and so on."""
     prefix = f"{widget.name}."
     one.widgets[:] = [other for other in one.widgets if not other.name.startswith(prefix)]
     one.sockets[:] = [other for other in one.sockets if not other.name.startswith(prefix)]
     brought = Drawn([], [], {})
     rows = widget.value if isinstance(widget.value, int) and not isinstance(widget.value, bool) else 0
-    for row in range(min(max(rows, widget.options["min"]), MOST_GROWN)):
+    for row in range(min(max(rows, widget.options["min"]), widget.options["max"])):
         for spec in _specs(widget.options["template"], f"{prefix}{row}."):
             _add_socket(brought, spec)
             _add_widget(brought, spec)
@@ -103,12 +103,11 @@ def counted(one: Drawn, widget: Widget) -> None:
 
 def grown(one: Drawn, names: Iterable[str]) -> None:
     """A group has one input more than the last that is fed."""
-    for name in names:
-        for group in list(one.growing.values()):
-            ordinal = group.ordinal(name)
-            if ordinal is not None:
-                for number in range(min(ordinal + 2, group.most, MOST_GROWN)):
-                    _add_grown(one, group, number)
+    fed = list(names)
+    for group in list(one.growing.values()):
+        last = max((at for name in fed if (at := group.ordinal(name)) is not None), default=-1)
+        for number in range(min(last + 2, group.most, MOST_GROWN) if last >= 0 else 0):
+            _add_grown(one, group, number)
 
 
 def _insert(into: list[Any], new: Sequence[Any], behind: str) -> None:

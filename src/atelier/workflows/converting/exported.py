@@ -1,7 +1,7 @@
-"""What the editor keeps of a graph, as values: both of its forms (0.4: links as lists, 1: links as objects) are one.
+"""What the editor keeps of a graph, as values: its forms (0.4: links as lists, 1: links as objects) are one.
 
-Ids become text: files have numbers, and texts for nodes that were unpacked from subgraphs. What a file may leave out
-is empty here; what makes no sense is refused by its place.
+Ids become text: files have numbers, and texts for nodes that were unpacked from subgraphs. What a file may leave
+out is empty here; what makes no sense is refused by its place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,12 @@ OUTPUTS_ID = "-20"
 """The two ends of a subgraph, as links inside of it name them (litegraph's SUBGRAPH_INPUT_ID, …_OUTPUT_ID)."""
 
 MOST_NODES = 10_000
-MOST_LINKS = 100_000
+MOST_LINKS = 50_000
+MOST_SLOTS = 300
+"""Inputs of one node, outputs likewise."""
+MOST_VALUES = 10_000
+"""Of one node's widgets."""
+MOST_SUBGRAPHS = 1_000
 MOST_NESTED = 50
 
 
@@ -32,7 +37,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`values` are the widgets' values by place, or by name (a mapping) as some packs keep them; None: none."""
+    """`values` are the widgets' values by place, or by name (a mapping) as some packs keep them."""
 
     id: str
     type: str
@@ -40,7 +45,7 @@ class Node:
     mode: int
     inputs: tuple[Slot, ...]
     outputs: tuple[Slot, ...]
-    values: Sequence[Any] | Mapping[str, Any] | None
+    values: Sequence[Any] | Mapping[str, Any]
     properties: Mapping[str, Any]
 
 
@@ -66,7 +71,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One graph: the whole workflow, or what a subgraph is made of (then `id` is what its instances have as type)."""
+    """One graph: the whole workflow, or what a subgraph is made of: then instances have its `id` as their type."""
 
     id: str
     name: str
@@ -123,8 +128,8 @@ def _subgraphs(table: Mapping[str, Any], depth: int) -> list[Sheet]:
             _sheet(definition, f"subgraph {_text(definition.get('name'))!r}"),
             *_subgraphs(definition, depth + 1),
         ]
-        if len(found) > MOST_NODES:
-            raise cannot(Why.TOO_BIG, f"There are more than {MOST_NODES} subgraphs.")
+        if len(found) > MOST_SUBGRAPHS:
+            raise cannot(Why.TOO_BIG, f"There are more than {MOST_SUBGRAPHS} subgraphs.")
     return found
 
 
@@ -165,13 +170,16 @@ def _node(raw: object, where: str) -> Node:
         _whole(table.get("mode")) or 0,
         _slots(table.get("inputs")),
         _slots(table.get("outputs")),
-        as_object(values) if isinstance(values, dict) else as_list(values),
+        as_object(values) or (as_list(values) or [])[:MOST_VALUES],
         as_object(table.get("properties")) or {},
     )
 
 
 def _slots(raw: object) -> tuple[Slot, ...]:
-    return tuple(_slot(as_object(one) or {}) for one in as_list(raw) or [])
+    slots = as_list(raw) or []
+    if len(slots) > MOST_SLOTS:
+        raise cannot(Why.TOO_BIG, f"A node has {len(slots)} inputs or outputs; {MOST_SLOTS} are allowed.")
+    return tuple(_slot(as_object(one) or {}) for one in slots)
 
 
 def _slot(table: Mapping[str, Any]) -> Slot:
@@ -210,7 +218,7 @@ def _link(raw: object, where: str) -> Link | None:
 
 
 def _ports(raw: object) -> tuple[Port, ...]:
-    return tuple(_port(as_object(one) or {}) for one in as_list(raw) or [])
+    return tuple(_port(as_object(one) or {}) for one in (as_list(raw) or [])[:MOST_SLOTS])
 
 
 def _port(table: Mapping[str, Any]) -> Port:

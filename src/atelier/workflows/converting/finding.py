@@ -1,7 +1,7 @@
 """A workflow is found in whatever ComfyUI saved: its own file, a picture's texts, tags of a film or a sound.
 
-Sources: SaveImage (PNG text chunks `prompt`, `workflow`), SaveAnimatedWEBP (EXIF tags `prompt:{…}`, `workflow:{…}`),
-SaveVideo and SaveAudio (tags of the container), VideoHelperSuite (both as one JSON in the tag `comment`).
+Sources: SaveImage (PNG text chunks `prompt`, `workflow`), SaveAnimatedWEBP (EXIF tags that begin with `prompt:` or
+`workflow:`), SaveVideo and SaveAudio (tags of the container), VideoHelperSuite (both as one JSON in `comment`).
 """
 
 import io
@@ -184,7 +184,8 @@ def _comment(raw: bytes) -> str:
 def _of_tags(content: bytes) -> Iterator[tuple[str, str]]:
     """Tags of MP4, MOV, WebM, MKV, FLAC, MP3, Opus, WAV: of these alone, since playlists open other files."""
     container = next((name for at, magic, name in CONTAINERS if content[at : at + len(magic)] == magic), None)
-    for name, text in (_tags(content, container) if container else {}).items():
+    tags: Mapping[str, str] = _tags(content, container) if container else {}
+    for name, text in tags.items():
         if name.casefold() in _NAMES:
             yield name.casefold(), text
         elif name.casefold() == "comment" and text.lstrip().startswith("{"):
@@ -209,7 +210,7 @@ def _both(text: str) -> Iterable[tuple[str, str]]:
         match table.get(name):
             case str() as inner:
                 yield name, inner
-            case dict() as inner:
+            case inner if as_object(inner) is not None:
                 yield name, json.dumps(inner)
             case _:
                 pass

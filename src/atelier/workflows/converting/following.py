@@ -11,7 +11,8 @@ from atelier.workflows.converting.refusals import Why, cannot
 from atelier.workflows.converting.scene import BYPASSED, MUTED, Placed, Scene, Widget
 from atelier.workflows.converting.scripts import GETTERS, REROUTES, SETTERS
 
-MOST_STEPS = 20_000
+MOST_STEPS = 3_000_000
+"""For all inputs of a workflow together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,11 @@ _Found = Source | Widget | None
 
 
 class Follower:
-    """`outer` is the scene of each instance's own graph: where its inputs are fed."""
+    """Follows inputs of one opened workflow, whose outermost graph is `root`."""
 
     def __init__(self, root: Scene) -> None:
         self._root = root
+        self._steps = 0
 
     def feeds(self, at: At, slot: int) -> _Found:
         """What feeds this socket: an output, a promoted widget's value, or nothing. Raises CannotConvert."""
@@ -72,11 +74,17 @@ class Follower:
         seen: set[tuple[str, str, int]] = set()
         while isinstance(step, _Input | _Output):
             key = (type(step).__name__, step.at.id, step.slot)
-            if key in seen or len(seen) > MOST_STEPS:
+            if key in seen:
                 raise cannot(Why.CYCLE, f"What feeds node {at.id} comes back to itself.", at.id, at.node.node.type)
             seen.add(key)
+            self._count()
             step = self._from_input(step) if isinstance(step, _Input) else self._from_output(step)
         return step
+
+    def _count(self) -> None:
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            raise cannot(Why.TOO_BIG, "Its nodes are wired through too many reroutes.")
 
     def _from_input(self, step: _Input) -> _Step | _Found:
         sockets = step.at.node.sockets
@@ -144,6 +152,7 @@ class Follower:
         name = first_value(step.at.node)
         path, scene = step.at.path, step.at.scene
         while True:
+            self._steps += len(scene.nodes) // 10
             for other in scene.nodes.values():
                 if other.node.type in SETTERS and first_value(other) == name and name:
                     return _Input(At(path, scene, other), 0, step.type)
@@ -159,8 +168,9 @@ def first_value(node: Placed) -> object:
 
 
 def bypass(node: Placed, output: int, wanted: str) -> int | None:
-    """The socket that a bypassed node's output stands for: that of the same number if the types allow, else the
-    first of exactly this type, else the first that may be linked.
+    """The socket that a bypassed node's output stands for.
+
+    That of the same number if the types allow, else the first of exactly this type, else the first that fits.
     """
     sockets = node.sockets
     if wanted in {"*", ""}:

@@ -1,7 +1,7 @@
-"""A file is opened as the editor opens it: subgraphs first, innermost before outer ones, then the workflow itself."""
+"""A file is opened as the editor opens it: subgraphs first, innermost before outer ones, then the whole."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from atelier.workflows.converting import drawing, restoring
@@ -165,7 +165,7 @@ def _unprefixed(value: Any) -> Any:
 
 
 def _attach(scene: Scene) -> None:
-    """A link feeds the socket of the name that the file has for it; one that no input names, that of its number."""
+    """A link feeds the socket of the name that the file has for it; one that has none, that of its number."""
     loose: list[Link] = []
     named = {(node.id, slot.link): slot.name for node in scene.sheet.nodes for slot in reversed(node.inputs)}
     for link in scene.links.values():
@@ -185,38 +185,3 @@ def _attach(scene: Scene) -> None:
 def _attach_loose(target: Placed, link: Link) -> None:
     if 0 <= link.target_slot < len(target.sockets) and target.sockets[link.target_slot].link is None:
         target.sockets[link.target_slot].link = link
-
-
-def renumbered(workflow: Workflow) -> Workflow:
-    """Nodes of subgraphs have ids that no other node has: of equal ones the later are numbered anew.
-
-    Source: deduplicateSubgraphNodeIds of the editor.
-    """
-    taken = {node.id for node in workflow.root.nodes}
-    last = [workflow.last_node]
-    return replace(workflow, subgraphs=tuple(_renumbered(sheet, taken, last) for sheet in workflow.subgraphs))
-
-
-def _renumbered(sheet: Sheet, taken: set[str], last: list[int]) -> Sheet:
-    new: dict[str, str] = {}
-    for node in sheet.nodes:
-        if node.id in taken:
-            new[node.id] = _next(taken, last)
-        taken.add(new.get(node.id, node.id))
-        if node.id not in new and node.id.isascii() and node.id.isdigit():
-            last[0] = max(last[0], int(node.id))
-    if not new:
-        return sheet
-    nodes = tuple(replace(node, id=new.get(node.id, node.id)) for node in sheet.nodes)
-    links = tuple(
-        replace(one, origin=new.get(one.origin, one.origin), target=new.get(one.target, one.target))
-        for one in sheet.links
-    )
-    return replace(sheet, nodes=nodes, links=links)
-
-
-def _next(taken: set[str], last: list[int]) -> str:
-    last[0] += 1
-    while str(last[0]) in taken:
-        last[0] += 1
-    return str(last[0])

@@ -1,7 +1,7 @@
 """A primitive's value is that of every widget that it feeds, settled as the editor settles it."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,7 @@ def _apply(scene: Scene, primitive: Placed, value: Any) -> None:
 
 
 def _value(scene: Scene, primitive: Placed) -> Any:
-    """What its file says, unless it fed a widget of another type then; else what the first widget says that it feeds.
+    """What its file says, unless it fed a widget of another type then; else what the first says that it feeds.
 
     Of numbers: within the bounds of all that it feeds.
     """
@@ -46,8 +46,8 @@ def _value(scene: Scene, primitive: Placed) -> Any:
         return MISSING
     target, slot = targets[0]
     values = primitive.node.values
-    kept = not isinstance(values, dict) and bool(values) and primitive.outputs[:1] == [target.sockets[slot].type]
-    value = list(values)[0] if kept and values else widget.value
+    same = primitive.outputs[:1] == [target.sockets[slot].type]
+    value = values[0] if same and not isinstance(values, Mapping) and values else widget.value
     fed = [one for node, at in targets if (one := node.widget_at(at)) is not None]
     return _bounded(widget, value, fed) if widget.kind in NUMBERS else value
 

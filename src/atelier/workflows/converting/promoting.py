@@ -1,13 +1,13 @@
 """Widgets that a subgraph shows outside: each instance has its own values of them.
 
-A promoted widget belongs to an input of the subgraph that feeds a widget inside. Older files name promoted widgets in
-`properties.proxyWidgets` instead; these become inputs as the editor makes them. Source: SubgraphNode and
+A promoted widget belongs to an input of the subgraph that feeds a widget inside. Older files name promoted widgets
+in `properties.proxyWidgets` instead; these become inputs as the editor makes them. Source: SubgraphNode and
 proxyWidgetMigration of the editor.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from atelier.workflows.converting.exported import INPUTS_ID, Link
 from atelier.workflows.converting.scene import MISSING, PRIMITIVE, Gate, Placed, Scene, Socket, Widget
 
 MOST_DEEP = 100
+MOST_ENTRIES = 200
 SELF = "-1"
 """In proxyWidgets: an input of the instance itself."""
 
@@ -33,7 +34,7 @@ class Entry:
 
 
 def instance_configured(host: Placed) -> None:
-    """The instance shows the widgets of its subgraph, with the values that it keeps, in the order of the inputs."""
+    """The instance shows the widgets of its subgraph, with the values that it keeps, in the order of inputs."""
     if host.inside is None:
         return
     for slot in range(len(host.inside.inputs)):
@@ -95,7 +96,7 @@ def promotions_migrated(host: Placed) -> None:
 
 
 def _values(host: Placed) -> Sequence[Any]:
-    return [] if host.node.values is None or isinstance(host.node.values, dict) else list(host.node.values)
+    return [] if isinstance(host.node.values, Mapping) else host.node.values
 
 
 def _entries(host: Placed) -> list[Entry]:
@@ -103,7 +104,7 @@ def _entries(host: Placed) -> list[Entry]:
     raw = host.node.properties.get("proxyWidgets")
     if isinstance(raw, str):
         raw = _parsed(raw)
-    rows = [as_list(one) or [] for one in as_list(raw) or []]
+    rows = [as_list(one) or [] for one in (as_list(raw) or [])[:MOST_ENTRIES]]
     if any(len(row) not in {2, 3} or not all(isinstance(part, str) for part in row) for row in rows):
         return []
     values = _values(host)
@@ -132,9 +133,9 @@ def _normal(host: Placed, one: Entry) -> Entry:
 
 def _resolves(host: Placed, node: str, widget: str) -> bool:
     """Whether there is such a widget, however far inside."""
-    current: Placed | None = host
+    current = host
     for _ in range(MOST_DEEP):
-        source = current.inside.nodes.get(node) if current is not None and current.inside else None
+        source = current.inside.nodes.get(node) if current.inside else None
         if source is None:
             return False
         if source.inside is None:
@@ -147,7 +148,7 @@ def _resolves(host: Placed, node: str, widget: str) -> bool:
 
 
 def _target(host: Placed, name: str) -> tuple[str, str] | None:
-    """What an instance's input of this name feeds first: a node inside and its widget, or its input if it is one."""
+    """What an instance's input of this name feeds first: a node inside, and its widget (or input)."""
     inside = host.inside
     gate = next((one for one in inside.inputs if one.name == name), None) if inside else None
     return _first_fed(inside, gate) if inside is not None and gate is not None else None
@@ -248,9 +249,9 @@ def _linked(inside: Scene, slot: int, target: Placed, socket: int) -> None:
     """What fed the socket before feeds it no more."""
     old = target.sockets[socket].link
     if old is not None:
-        inside.links.pop(old.id, None)
+        inside.drop(old.id)
     link = Link(max(inside.links, default=0) + 1, INPUTS_ID, slot, target.id, socket)
-    inside.links[link.id] = link
+    inside.add(link)
     inside.inputs[slot].links.append(link.id)
     target.sockets[socket].link = link
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atelier.comfy.catalog import as_object
+from atelier.comfy.catalog import as_list, as_object
 from atelier.workflows.converting.classes import NodeClass
 from atelier.workflows.converting.drawing import Drawn, chosen, counted
 from atelier.workflows.converting.scene import Widget
@@ -12,16 +12,16 @@ CUSTOM_COMBO = "CustomCombo"
 POWER_LORAS = "Power Lora Loader (rgthree)"
 
 
-def restored(one: Drawn, node_class: NodeClass, values: Sequence[Any] | Mapping[str, Any] | None) -> None:
+def restored(one: Drawn, node_class: NodeClass, values: Sequence[Any] | Mapping[str, Any]) -> None:
     """By place; by name where a pack's script kept a mapping (VideoHelperSuite)."""
     if node_class.name == CUSTOM_COMBO:
         one.widgets += [Widget("index", "index", -1), Widget("option1", "option", "")]
     if isinstance(values, Mapping):
         _by_name(one, values)
         return
-    _by_place(one, _compacted(one, node_class, values or []))
+    _by_place(one, _compacted(one, node_class, values))
     if node_class.name == POWER_LORAS:
-        one.widgets += _power_loras(values or [])
+        one.widgets += _power_loras(values)
 
 
 def _by_place(one: Drawn, values: Sequence[Any]) -> None:
@@ -80,12 +80,15 @@ def as_text(value: Any) -> str:
             return "true" if value else "false"
         case float() if value.is_integer():
             return str(int(value))
-        case list():
-            return ",".join(as_text(item) for item in value[:1000] if not isinstance(item, list))
-        case dict():
-            return "[object Object]"
         case _:
-            return str(value)
+            return _listed(value)
+
+
+def _listed(value: Any) -> str:
+    items = as_list(value)
+    if items is not None:
+        return ",".join(as_text(item) for item in items[:1000] if not isinstance(item, list))
+    return "[object Object]" if isinstance(value, dict) else str(value)
 
 
 def _compacted(one: Drawn, node_class: NodeClass, values: Sequence[Any]) -> Sequence[Any]:

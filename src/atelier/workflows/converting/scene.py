@@ -53,7 +53,7 @@ class Socket:
 
 @dataclass(slots=True)
 class Placed:
-    """A node of an open graph. `virtual`: it never reaches a server. `inside`: what a subgraph's instance is made of.
+    """A node of an open graph. `virtual`: it never reaches a server. `inside`: what an instance is made of.
 
     An instance's sockets are those of its subgraph, in their order; its widgets are the promoted ones by their
     sockets' places.
@@ -107,6 +107,7 @@ class Scene:
     inputs: list[Gate] = field(default_factory=list[Gate])
     outputs: list[Gate] = field(default_factory=list[Gate])
     instances: list[Placed] = field(default_factory=list[Placed])
+    _starts: dict[tuple[str, int], list[int]] | None = None
 
     def fed_by(self, link_id: int) -> tuple[Placed, int] | None:
         """The node and the number of its socket that this link feeds."""
@@ -118,9 +119,21 @@ class Scene:
 
     def fed_from(self, node: Placed, output: int) -> list[tuple[Placed, int]]:
         """What output number `output` of `node` feeds, in the order of the links."""
-        found = (self.fed_by(one.id) for one in self.links.values() if _starts(one, node.id, output))
+        found = (self.fed_by(one) for one in self.starts().get((node.id, output), ()))
         return [one for one in found if one is not None]
 
+    def add(self, link: Link) -> None:
+        self.links[link.id] = link
+        self._starts = None
 
-def _starts(link: Link, node_id: str, output: int) -> bool:
-    return link.origin == node_id and link.origin_slot == output
+    def drop(self, link_id: int) -> None:
+        self.links.pop(link_id, None)
+        self._starts = None
+
+    def starts(self) -> dict[tuple[str, int], list[int]]:
+        """Links by where they begin; made anew when there are others."""
+        if self._starts is None:
+            self._starts = {}
+            for link in self.links.values():
+                self._starts.setdefault((link.origin, link.origin_slot), []).append(link.id)
+        return self._starts

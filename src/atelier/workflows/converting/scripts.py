@@ -1,4 +1,4 @@
-"""Nodes that only scripts of the editor know: those that vanish, those that name a wire, those that need a script."""
+"""Nodes that only scripts of the editor know: some vanish, some name a wire, some need their script."""
 
 from atelier.workflows.converting.scene import MARKDOWN_NOTE, NOTE, PRIMITIVE, REROUTE
 
@@ -7,7 +7,7 @@ REROUTES = frozenset({REROUTE, "Reroute (rgthree)"})
 
 SETTERS = frozenset({"SetNode", "easy setNode"})
 GETTERS = frozenset({"GetNode", "easy getNode"})
-"""A getter's output is what feeds the setter with the same name (KJNodes, Easy-Use); the name is their first value."""
+"""A getter's output is what feeds the setter of its name, their first value (KJNodes, Easy-Use)."""
 
 REMARKS = frozenset(
     {

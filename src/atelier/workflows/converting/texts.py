@@ -98,9 +98,7 @@ def _filled(nodes: Mapping[str, Placed], found: re.Match[str]) -> str:
 
 
 def by_name(nodes: list[Placed]) -> Mapping[str, Placed]:
-    """The nodes by what a text may call them: the name given for this purpose before the title, the first before
-    others.
-    """
+    """The nodes by what a text may call them: the name given for this before the title, earlier before later."""
     table: dict[str, Placed] = {}
     for node in reversed(nodes):
         table[node.title] = node

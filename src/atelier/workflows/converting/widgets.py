@@ -24,6 +24,7 @@ PREVIEW_3D = "PREVIEW_3D"
 BROWSER = frozenset({"WEBCAM", "AUDIO_RECORD", "LOAD_3D", "LOAD_3D_ANIMATION", "LOAD_3D_ADVANCED"})
 """What only a browser can fill: the camera, the microphone, a scene as somebody turned it."""
 
+MOST_ROWS = 100
 SEEDS = frozenset({"seed", "noise_seed"})
 BOX = ("x", "y", "width", "height")
 BOX_DEFAULT = {"x": 0, "y": 0, "width": 512, "height": 512}
@@ -63,14 +64,14 @@ def number(spec: InputSpec, step: float, kind: str) -> Widget:
 def _integer(spec: InputSpec) -> list[Widget]:
     asked = spec.options.get("control_after_generate")
     controlled = spec.name in SEEDS if asked is None else bool(asked)
-    return [number(spec, 1, "int"), *_control(spec, controlled)]
+    return [number(spec, 1, "int"), *_control(controlled)]
 
 
 def _float(spec: InputSpec) -> list[Widget]:
-    return [number(spec, 0.5, "float"), *_control(spec, bool(spec.options.get("control_after_generate")))]
+    return [number(spec, 0.5, "float"), *_control(spec.options.get("control_after_generate"))]
 
 
-def _control(spec: InputSpec, controlled: bool) -> list[Widget]:
+def _control(controlled: object) -> list[Widget]:
     """What becomes of a seed after each run is the editor's own affair."""
     if not controlled:
         return []
@@ -89,7 +90,7 @@ def _combo(spec: InputSpec) -> list[Widget]:
         refresh.append(Widget("refresh", "button", "refresh"))
     controlled = bool(spec.options.get("control_after_generate"))
     filtered = [Widget("control_filter_list", "text", "", sent=False)] if controlled else []
-    return [own, *refresh, *_control(spec, controlled), *filtered]
+    return [own, *refresh, *_control(controlled), *filtered]
 
 
 def _text(spec: InputSpec) -> list[Widget]:
@@ -119,10 +120,16 @@ def _dynamic(spec: InputSpec) -> list[Widget]:
 
 
 def _rows(spec: InputSpec) -> list[Widget]:
-    least = spec.options.get("min")
-    least = least if isinstance(least, int) and not isinstance(least, bool) else 0
+    least, most = (_count(spec.options.get(key), default) for key, default in (("min", 0), ("max", MOST_ROWS)))
     template = as_object(spec.options.get("template")) or {}
-    return [Widget(spec.name, "rows", least, sent=False, options={"min": least, "template": template})]
+    options = {"min": min(least, most), "max": most, "template": template}
+    return [Widget(spec.name, "rows", options["min"], sent=False, options=options)]
+
+
+def _count(value: Any, default: int) -> int:
+    return (
+        min(value, MOST_ROWS) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
+    )
 
 
 def dynamic_options(spec: InputSpec) -> Mapping[str, Mapping[str, Any]]:
@@ -162,7 +169,7 @@ MAKERS: Mapping[str, Make] = {
 
 
 def settled(widget: Widget, value: Any) -> Any:
-    """The value as the editor's own field takes it when something sets it: in steps and rounded, as JavaScript does."""
+    """The value as the editor's own field takes it when something sets it: in steps, rounded as by JavaScript."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return value
     match widget.kind:
@@ -193,6 +200,6 @@ def _rounded(value: float, options: Mapping[str, Any]) -> float:
     unit = options.get("round") or (10**-precision if precision else None)
     if not unit:
         return value
-    rounded = round(math.floor(value / unit + 0.5) * unit, precision)
+    rounded = float(round(math.floor(value / unit + 0.5) * unit, precision))
     least, most = float(options.get("min", -math.inf)), float(options.get("max", math.inf))
     return min(max(rounded, least), most)

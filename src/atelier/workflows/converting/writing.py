@@ -1,8 +1,9 @@
-"""The open graph is written down as a server takes it: one node for each that is run, under its whole path as id."""
+"""The open graph is written down as a server takes it: one node for each that is run, its whole path as id."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from atelier.comfy.catalog import as_list
 from atelier.comfy.links import Graph
 from atelier.workflows.converting import texts
 from atelier.workflows.converting.following import At, Follower, Source
@@ -11,6 +12,8 @@ from atelier.workflows.converting.refusals import Why, cannot
 from atelier.workflows.converting.scene import MISSING, Placed, Scene, Widget
 
 MOST_NODES = 20_000
+MOST_DEEP = 100
+"""Subgraphs in subgraphs."""
 PACK = {"cnr_id": "cnr_id", "aux_id": "aux_id", "ver": "ver"}
 """What the editor knows of the pack that a node came from."""
 
@@ -31,19 +34,22 @@ def run_nodes(opened: Opened) -> Iterator[At]:
 
 def _check_number(opened: Opened) -> None:
     """Counted before they are opened: thirty subgraphs, each twice in the next, are a thousand million."""
-    counts: dict[str, int] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for scene in opened.scenes.values():
-        counts[scene.sheet.id] = _count(scene, counts)
-    if _count(opened.root, counts) > MOST_NODES:
-        raise cannot(Why.TOO_BIG, f"With its subgraphs opened this has more than {MOST_NODES} nodes.")
+        sizes[scene.sheet.id] = _size(scene, sizes)
+    nodes, depth = _size(opened.root, sizes)
+    if nodes > MOST_NODES or depth > MOST_DEEP:
+        raise cannot(Why.TOO_BIG, f"With its subgraphs opened this has {nodes} nodes, {depth} levels deep.")
 
 
-def _count(scene: Scene, counts: Mapping[str, int]) -> int:
-    return sum(1 + (counts.get(node.inside.sheet.id, 0) if node.inside else 0) for node in scene.nodes.values())
+def _size(scene: Scene, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """Nodes and levels when everything is opened."""
+    inside = [sizes[node.inside.sheet.id] for node in scene.nodes.values() if node.inside]
+    return len(scene.nodes) + sum(nodes for nodes, _ in inside), 1 + max((deep for _, deep in inside), default=0)
 
 
 def _opened(at: At) -> Iterator[At]:
-    """No deeper than Python allows: subgraphs cannot contain themselves, and 50 levels are read."""
+    """No deeper than Python allows, which was counted before."""
     if at.node.inside is None:
         yield at
         return
@@ -103,7 +109,7 @@ def _choice(at: At, follower: Follower) -> int:
 
 def _wrapped(value: Any) -> Any:
     """A list that is a value, not a link (ComfyUI unwraps it before it runs the node)."""
-    return {"__value__": value} if isinstance(value, list) else value
+    return {"__value__": value} if as_list(value) is not None else value
 
 
 def _is_lost(value: Any, graph: Graph) -> bool:

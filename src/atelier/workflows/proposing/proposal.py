@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from atelier.comfy.catalog import as_object
 from atelier.comfy.links import Graph
 from atelier.fleet.loaders import folder_of
 from atelier.workflows.converting.classes import Classes
@@ -104,13 +105,13 @@ def _packs(graph: Graph, object_info: Mapping[str, Any]) -> list[Pack]:
         name = _pack_of(object_info.get(node["class_type"]))
         if name:
             known = found.get(name, Pack(name))
-            url = known.url or _address((node.get("_meta") or {}).get("aux_id"))
+            url = known.url or _address((as_object(node.get("_meta")) or {}).get("aux_id"))
             found[name] = Pack(name, url, tuple(dict.fromkeys((*known.nodes, node["class_type"]))))
     return list(found.values())
 
 
 def _pack_of(entry: Any) -> str:
-    module = entry.get("python_module") if isinstance(entry, Mapping) else None
+    module = (as_object(entry) or {}).get("python_module")
     if not isinstance(module, str) or module.split(".")[0] in OWN_MODULES:
         return ""
     return module.removeprefix("custom_nodes.")[:100]
