@@ -189,3 +189,29 @@ async def test_a_folder_that_is_gone_is_no_workflow_any_more(
     await kept(database, tmp_path)
 
     assert json.loads((await away.run("workflows", "list", "--json")).out) == []
+
+
+async def test_a_graph_is_brought_as_a_draft_and_published(away: Terminal) -> None:
+    (away.folder / "My sheet.json").write_text(json.dumps(GRAPH))
+
+    brought = await away.run("workflows", "import", "My sheet.json")
+    published = await away.run("workflows", "publish", "my-sheet")
+    again = await away.run("workflows", "import", "workflows/sheet", "--json")
+    at_once = json.loads(
+        (await away.run("workflows", "import", "My sheet.json", "--id", "now", "--publish", "--json")).out
+    )
+
+    assert brought.out.startswith("my-sheet, revision 1, a draft; parameters: ")
+    assert published.out.startswith("my-sheet runs as version ")
+    assert "comes from a folder" in again.err
+    assert (at_once["id"], at_once["draft"], at_once["faults"]) == ("now", False, [])
+
+
+async def test_what_holds_no_workflow_is_refused(away: Terminal) -> None:
+    (away.folder / "note.txt").write_text("hello")
+
+    ended = [await away.run("workflows", "import", name) for name in ("note.txt", "nothing.png", "shipped")]
+
+    assert [one.code for one in ended] == [1, 1, 1]
+    assert "cannot be read" in ended[1].err
+    assert "shipped is no workflow" in ended[2].err

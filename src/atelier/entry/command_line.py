@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": (f"{_WHERE}.models:models", "Model files: which exist where; verify one."),
     "workflows": (
         f"{_WHERE}.workflows:workflows",
-        "Workflows: list, show, check, run, publish, roll back, withdraw.",
+        "Workflows: list, show, check, import, run, publish, rollback…",
     ),
     "queue": (f"{_WHERE}.queue:queue", "The queue in figures; clean up what ended long ago."),
     "jobs": (f"{_WHERE}.jobs:jobs", "Jobs: list, show, cancel, retry."),

@@ -14,6 +14,7 @@ from atelier.entry.commands.keys import account_named
 from atelier.entry.commands.opening import opened
 from atelier.entry.commands.options import Script, State
 from atelier.entry.commands.printing import as_json, print_line, rows
+from atelier.entry.commands.workflows_import import import_workflow
 from atelier.entry.commands.workflows_run import run
 from atelier.entry.wake import wake
 from atelier.fleet.inventory import Inventory
@@ -30,6 +31,7 @@ from atelier.workflows.registry import TOPIC, Registry
 
 workflows = App(name="workflows")
 workflows.command(run)
+workflows.command(import_workflow, name="import")
 
 WorkflowName = Annotated[str, Parameter(help="The workflow's id, as `workflows list` shows it.")]
 Owner = Annotated[
