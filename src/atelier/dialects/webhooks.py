@@ -35,7 +35,7 @@ router = APIRouter(prefix="/api/v1", tags=["webhooks"])
 
 IdText = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 
-Url = Annotated[str, Field(min_length=1, max_length=2048)]
+Url = Annotated[str, Field(max_length=2048)]
 Description = Annotated[str, Field(max_length=rules.MOST_DESCRIPTION)]
 Events = Annotated[
     list[Annotated[str, Field(json_schema_extra={"enum": list(rules.CHOICES)})]],
