@@ -121,7 +121,8 @@ def _parameters(table: Table) -> Iterator[Parameter]:
             if name in seen:
                 table.notes.add(one.where, "is a parameter already")
             seen.add(name)
-            yield replace(made, default=check_default(one, made))
+            default = check_default(one, made)
+            yield made if default is None else replace(made, default=default)
 
 
 def _outputs(table: Table) -> Iterator[OutputRule]:
@@ -199,6 +200,8 @@ def _circular(made: Manifest, one: Parameter) -> bool:
 
 def _check_examples(made: Manifest, notes: Notes) -> None:
     """An example says everything but files, which who tries it brings along."""
+    if not made.examples:
+        return
     parts = (replace(one, required=one.required and not one.kind.takes_files) for one in made.parameters)
     without_files = replace(made, parameters=tuple(parts))
     for place, example in enumerate(made.examples):

@@ -29,7 +29,7 @@ TOPIC = "workflows"
 REFRESH_SECONDS = 5.0
 OVERLAP = dt.timedelta(seconds=60)
 """A change is seen by others when its transaction ends, which may be after a later one's; none lasts so long."""
-AT_ONCE = 100
+AT_ONCE = 25
 """Workflows that are read and parsed in one go; others are served between two of them."""
 MOST_KEPT = 500
 """Earlier revisions in memory."""
