@@ -86,7 +86,7 @@ async def list_webhooks(call: Known) -> Response:
 @router.post(
     "/webhooks",
     status_code=201,
-    responses=answer(201, WebhookMade) | refusals(ErrorEnvelope, 400, 409, 413),
+    responses=answer(201, WebhookMade) | refusals(ErrorEnvelope, 400, 409, 413, 422),
     openapi_extra=json_body(NewWebhook),
 )
 async def add_webhook(request: Request, call: Known) -> Response:
@@ -155,7 +155,7 @@ async def get_webhook(webhook_id: IdText, call: Known) -> Response:
 
 @router.patch(
     "/webhooks/{webhook_id}",
-    responses=answer(200, WebhookShown) | refusals(ErrorEnvelope, 400, 404, 413),
+    responses=answer(200, WebhookShown) | refusals(ErrorEnvelope, 400, 404, 413, 422),
     openapi_extra=json_body(WebhookChange),
 )
 async def change_webhook(webhook_id: IdText, request: Request, call: Known) -> Response:

@@ -79,7 +79,7 @@ class Delivering:
 
     async def _take(self, room: int) -> list[Due]:
         bounds = self.bounds
-        async with self.database.transaction() as tx:
+        async with self.database.autocommit() as tx:
             return await deliveries.take(
                 tx,
                 most=room,
