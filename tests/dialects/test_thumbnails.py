@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import uuid
 
 import httpx
 from PIL import Image
@@ -10,10 +11,12 @@ from atelier.assets import service as assets
 from atelier.assets.model import Draft
 from atelier.assets.pictures.thumbnails import SIZES
 from atelier.dialects.services import Services
-from atelier.kit.ids import AccountId, AssetId, new_uuid
+from atelier.kit.ids import AccountId, AssetId, JobId, new_uuid
+from support.graphs import picture
 from support.media import sound, video
 from support.pictures import png, png_bomb
 from support.serving import Tenant
+from support.stage import Stage
 
 
 async def kept(services: Services, account_id: AccountId, content: bytes, name: str = "x.png") -> AssetId:
@@ -144,6 +147,17 @@ async def test_a_link_opens_the_thumbnail_and_not_the_file(
 
     assert (shown(opened).size, shown(bigger).size) == ((64, 64), (100, 100))
     assert [one.status_code for one in (whole, turned, unsigned, odd)] == [403] * 4
+
+
+async def test_a_jobs_picture_names_its_thumbnail(
+    client: httpx.AsyncClient, nobody: httpx.AsyncClient, stage: Stage
+) -> None:
+    accepted = (await client.post("/api/v2/jobs", json={"workflow": picture()})).json()
+    await stage.succeed(await stage.start(JobId(uuid.UUID(accepted["id"]))), [png((300, 300))])
+
+    [output] = (await client.get(f"/api/v1/jobs/{accepted['id']}")).json()["outputs"]
+
+    assert shown(await nobody.get(output["thumbnail_url"])).size == (256, 256)
 
 
 async def test_many_who_ask_at_once_get_one_and_the_same(

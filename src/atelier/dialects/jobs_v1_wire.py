@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from atelier.assets.pictures.thumbnails import possible
 from atelier.dialects.asked import moment
 from atelier.dialects.auth import Call
 from atelier.jobs import details
@@ -40,6 +41,7 @@ class OutputShown(BaseModel):
     hash: str
     url: str
     url_expires_at: dt.datetime
+    thumbnail_url: str | None
 
 
 class ErrorShown(BaseModel):
@@ -182,7 +184,10 @@ def seconds_between(start: dt.datetime | None, end: dt.datetime | None) -> float
 
 
 def output_shown(output: Output, call: Call) -> dict[str, Any]:
-    link = call.services.links.link(call.base, output.id)
+    """With links that open the file, and a small picture of it where it is one or a video; both end together."""
+    links = call.services.links
+    link = links.link(call.base, output.id)
+    small = links.thumbnail(call.base, output.id).url if possible(output.content_type) else None
     return {
         "id": str(output.id),
         "node_id": output.node_id,
@@ -193,4 +198,5 @@ def output_shown(output: Output, call: Call) -> dict[str, Any]:
         "hash": f"blake3:{output.hash}",
         "url": link.url,
         "url_expires_at": moment(link.expires_at),
+        "thumbnail_url": small,
     }
