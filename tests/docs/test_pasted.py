@@ -15,6 +15,8 @@ from support.terminal import Terminal, ready_line, stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "docs" / "quickstart.md"
+GENERATE = ROOT / "docs" / "generate.md"
+EVENTS = ROOT / "docs" / "events.md"
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -83,6 +85,27 @@ async def test_the_curl_commands_submit_follow_and_read_a_job(newcomer: Newcomer
 
     assert answer["status"] == "queued"
     assert json.loads(said.splitlines()[-1])["outputs"][0]["name"].startswith("blue")
+
+
+async def test_the_readmes_curl_makes_a_picture_by_a_workflow(newcomer: Newcomer) -> None:
+    [asked] = [block for block in _blocks(README, "sh") if "/api/v1/generate" in block]
+
+    job = json.loads(newcomer.types("sh", "-c", asked))
+
+    assert (job["status"], job["workflow_id"], job["params"]["steps"]) == ("succeeded", "text-to-image-sd15", 8)
+    assert job["outputs"][0]["content_type"] == "image/png"
+
+
+async def test_the_guides_python_makes_a_picture_by_a_workflow(newcomer: Newcomer) -> None:
+    [program] = _blocks(GENERATE, "python")
+    [followed] = [block for block in _blocks(EVENTS, "sh") if "JOB=" in block]
+
+    said = newcomer.types(sys.executable, "-c", program)
+    told = newcomer.types("sh", "-c", followed)
+
+    assert "succeeded seed" in said
+    assert (newcomer.folder / "lighthouse-0.png").read_bytes().startswith(b"\x89PNG")
+    assert '"state":"succeeded"' in told
 
 
 async def test_the_readmes_lines_for_a_comfyui_queue_a_prompt(newcomer: Newcomer) -> None:
