@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openapi_spec_validator import validate
 
 from atelier.accounts.model import Role
 from atelier.dialects.services import Services
@@ -301,3 +302,20 @@ async def test_the_document_has_the_workflows(nobody: httpx.AsyncClient) -> None
     listed = document["paths"][PATH]["get"]
     assert {one["name"] for one in listed["parameters"]} == {"category", "family", "tag", "runnable", "lang"}
     assert "configurable_params" in document["components"]["schemas"]["WorkflowShown"]["properties"]
+
+
+async def test_everybodys_workflows_stand_in_the_document_and_nobodys_own(
+    services: Services, tenant: Tenant, nobody: httpx.AsyncClient
+) -> None:
+    before = (await nobody.get("/openapi.json")).json()
+    await _put(services, workshop.revision())
+    await _import(services, tenant, workshop.revision("mine"))
+
+    after = (await nobody.get("/openapi.json")).json()
+
+    validate(after)
+    assert "workflow.boats" not in before["components"]["schemas"]
+    assert after["components"]["schemas"]["workflow.boats"]["required"] == ["prompt"]
+    assert "workflow.mine" not in after["components"]["schemas"]
+    body = after["paths"]["/api/v1/generate"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["examples"]["boats"]["value"]["workflow_id"] == "boats"

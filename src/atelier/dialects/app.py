@@ -38,6 +38,7 @@ from atelier.dialects.openapi import document
 from atelier.dialects.paths import Dialect, dialect_of
 from atelier.dialects.problems import ErrorEnvelope, envelope
 from atelier.dialects.services import Services
+from atelier.dialects.workflow_documents import WorkflowDocuments
 from atelier.kit.http.cors import cors
 from atelier.kit.http.errors import ErrorBoundary, handle_refusals
 from atelier.kit.http.heads import Heads
@@ -100,7 +101,9 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             self.openapi_schema = document(self, [ErrorEnvelope, *BODY_MODELS, *comfy_v2_api.BODY_MODELS])
-        return self.openapi_schema
+        services: Services = self.state.services
+        workflows: WorkflowDocuments = self.state.workflow_documents
+        return workflows.document(self.openapi_schema, services.registry.listing(None))
 
 
 def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
@@ -132,6 +135,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
         ],
     )
     app.state.services = services
+    app.state.workflow_documents = WorkflowDocuments()
     handle_refusals(app, envelopes)
     # Routes of an included router are matched anew through each router above them: a tenth of a poll's time.
     app.router.routes.extend((*comfy_v2_api.ROUTES, *(route for router in ROUTERS for route in router.routes)))
