@@ -15,6 +15,8 @@ CREATE TABLE workflows (
 );
 CREATE UNIQUE INDEX workflows_by_id ON workflows
     (id, (coalesce(account_id, '00000000-0000-0000-0000-000000000000'::uuid)));
+CREATE INDEX workflows_of_owner ON workflows
+    ((coalesce(account_id, '00000000-0000-0000-0000-000000000000'::uuid)));
 CREATE INDEX workflows_changed ON workflows (changed_at);
 
 -- A published revision never changes. `version` is what its author calls it; `manifest` is as it was written, with
