@@ -152,7 +152,7 @@ async def make(
 
 async def _answer(call: Call, accepted: Accepted, job: Job) -> Response:
     async with call.services.database.autocommit() as tx:
-        cost = await generate_wire.recipe_and_price(tx, job)
+        cost = await generate_wire.recipe_and_price(tx, accepted, job)
         prospect = await call.services.outlook.of(tx, job)
     body = generate_wire.made(call, accepted, job, prospect, cost)
     headers = {"Location": body["urls"]["self"], **class_of(job)}

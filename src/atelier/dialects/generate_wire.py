@@ -64,8 +64,10 @@ class Quoted(BaseModel):
     run_seconds: float | None = Field(description="How long such runs took; null where there was none.")
 
 
-async def recipe_and_price(tx: Tx, job: Job) -> tuple[Recipe | None, float]:
-    """What the job was made of in the end: one that found its files costs less."""
+async def recipe_and_price(tx: Tx, accepted: Accepted, job: Job) -> tuple[Recipe | None, float]:
+    """What the job was made of in the end: one that found its files, or waits for another's, costs less."""
+    if job.state is JobState.QUEUED and accepted.job.state is JobState.QUEUED:
+        return accepted.asked.recipe, accepted.asked.price / MILLI
     recipe = await recipes.recipe_of(tx, job.account_id, job.id)
     return recipe, await recipes.held_for(tx, job.id) / MILLI
 

@@ -58,11 +58,12 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`job` as it was accepted, or as it ended at once where its result was there already."""
+    """`job` as it was accepted, or as it ended at once where its result was there; `asked` as it went in."""
 
     workflow: Workflow
     values: Values
     job: Job
+    asked: NewJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Generation:
         Raises WorkflowNotFound, InvalidParameter, InvalidInput, and what `Intake.submit` raises.
         """
         drawn = await self.drawn(caller, asked, receipts)
-        return Accepted(drawn.workflow, drawn.values, await self.results.enter(drawn.job))
+        return Accepted(drawn.workflow, drawn.values, await self.results.enter(drawn.job), drawn.job)
 
     async def drawn(self, caller: Caller, asked: Asked, receipts: Receipts) -> Drawn:
         """The job that this would become; raises as `submit`. Only its files are there afterwards."""
