@@ -114,13 +114,14 @@ async def test_a_state_folder_that_cannot_be_written_is_one_sentence(terminal: T
     assert "--state" in ended.err
 
 
-async def test_the_demo_makes_a_picture_with_the_official_sdk_and_ends(terminal: Terminal) -> None:
+async def test_the_demo_makes_a_picture_with_the_official_sdk_and_one_by_a_workflow(terminal: Terminal) -> None:
     ended = await terminal.run("demo", "--once", "--port", "0")
 
     pictures = list((terminal.folder / "out").glob("*.png"))
     assert ended.code == 0, ended.err
-    assert len(pictures) == 1
-    for word in (str(pictures[0]), "accepted", "ran", "address", "key", "curl", "COMFY_BASE_URL", "jobs list"):
+    assert len(pictures) == 2
+    assert all(str(picture) in ended.out for picture in pictures)
+    for word in ("accepted", "ran", "/api/v1/generate", "address", "key", "curl", "COMFY_BASE_URL", "jobs list"):
         assert word in ended.out
 
 

@@ -1,13 +1,16 @@
-"""The demo is everything that `up` starts, one picture that the official SDK asks for, and what to try next."""
+"""The demo is everything that `up` starts, a picture by the official SDK, one by a workflow, and what to try next."""
 
 import asyncio
 import contextlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
 from rich.console import Console
 
+from atelier.entry.first_key import FILE
 from atelier.entry.settings import Settings, child_environment
 from atelier.entry.wiring import Running, running
 from atelier.kit.clock import monotonic
@@ -15,6 +18,8 @@ from atelier.kit.errors import SetupFailed
 
 PICTURE_SECONDS = 900.0
 STOP_SECONDS = 3.0
+LIST_SECONDS = 30.0
+PROMPT = "a lighthouse on a cliff at dusk, oil painting, warm light"
 GRAPH = (
     '{"workflow": {"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1,'
     ' "color": 16711680}}, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0],'
@@ -37,6 +42,7 @@ async def show(settings: Settings, out: Path, *, once: bool) -> None:
         for server in atelier.servers:
             console.print(f"server   {server.id} at {server.url}")
         await _first_picture(atelier, out)
+        await _by_workflow(settings, atelier, out, console)
         console.print(_what_next(settings, atelier, once=once))
         if not once:
             console.print("\nAtelier stays up; Ctrl-C stops it.")
@@ -45,21 +51,47 @@ async def show(settings: Settings, out: Path, *, once: bool) -> None:
 
 async def _first_picture(atelier: Running, out: Path) -> None:
     """In a process of its own, as the SDK's users run it: the address and the key come from its environment."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "atelier.entry.first_picture", "--out", str(out)),
-        *(("--checkpoint", atelier.checkpoints[0]) if atelier.checkpoints else ()),
-        env=child_environment(COMFY_BASE_URL=atelier.url, COMFY_API_KEY=atelier.key),
-    )
+    checkpoint = ("--checkpoint", atelier.checkpoints[0]) if atelier.checkpoints else ()
+    words = ("atelier.entry.first_picture", "--out", str(out), *checkpoint)
+    if await _done(words, COMFY_BASE_URL=atelier.url, COMFY_API_KEY=atelier.key):
+        raise SetupFailed("the first picture could not be made; the reason stands above")
+
+
+async def _by_workflow(settings: Settings, atelier: Running, out: Path, console: Console) -> None:
+    """A second one by what it makes, where the servers can run a workflow that comes with Atelier."""
+    workflow = await _runnable(atelier)
+    if workflow is None:
+        console.print("workflow none of text to image runs on these servers: see atelier workflows list")
+        return
+    console.print(f"workflow {workflow}, by POST /api/v1/generate")
+    at = ("--url", atelier.url, "--key-file", str(settings.state_dir / FILE), "--out", str(out))
+    if await _done(("atelier", "workflows", "run", workflow, "-p", f"prompt={PROMPT}", *at)):
+        raise SetupFailed(f"the workflow {workflow} could not be run; the reason stands above")
+
+
+async def _runnable(atelier: Running) -> str | None:
+    """The first workflow that makes a picture of words alone."""
+    asked = {"category": "text-to-image", "runnable": "true"}
+    headers = {"Authorization": f"Bearer {atelier.key}"}
+    timeout = aiohttp.ClientTimeout(total=LIST_SECONDS)
+    async with (
+        aiohttp.ClientSession(atelier.url, headers=headers, timeout=timeout) as http,
+        http.get("/api/v1/workflows", params=asked) as answer,
+    ):
+        listed = (await answer.json())["workflows"]
+    return next((str(one["id"]) for one in listed if not one["requires_input_image"]), None)
+
+
+async def _done(words: Sequence[str], **more: str) -> int:
+    """The exit code of a program of ours. Raises SetupFailed where it does not end."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, env=child_environment(**more))
     try:
         async with asyncio.timeout(PICTURE_SECONDS):
-            code = await process.wait()
+            return await process.wait()
     except TimeoutError as error:
         raise SetupFailed(f"there was no picture after {PICTURE_SECONDS:.0f} s: see atelier jobs list") from error
     finally:
         await _end(process)
-    if code:
-        raise SetupFailed("the first picture could not be made; the reason stands above")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -84,7 +116,8 @@ key      {atelier.key}
 
 Three things to try next, {"while it is up (without --once it stays)" if once else "in another terminal"}:
 
-  1. curl: a red square
+  1. curl: what workflows there are, and a red square by a graph of its own
+     curl -s {atelier.url}/api/v1/workflows -H 'Authorization: Bearer {atelier.key}'
      curl -s {atelier.url}/api/v2/jobs -H 'Authorization: Bearer {atelier.key}' \\
        -H 'Content-Type: application/json' -d '{GRAPH}'
 
