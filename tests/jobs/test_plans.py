@@ -8,7 +8,7 @@ from typing import Any, LiteralString, cast
 from psycopg import sql
 
 from atelier.jobs.store import native_statements as native
-from atelier.jobs.store import prospects, waiting
+from atelier.jobs.store import prospects, recipes, waiting
 from atelier.kit.database import Tx
 from atelier.kit.ids import new_uuid
 from support.yard import Yard
@@ -32,6 +32,8 @@ SELECT gen_random_uuid(), CASE WHEN n % 5 = 0 THEN '{SOMEBODY}' ELSE '{OWNER}' E
        now() + interval '1 day', now() + interval '1 day', CASE WHEN n % 10 = 0 THEN -n END, 'lane'
 FROM generate_series(1, {QUEUED}) AS n;
 INSERT INTO native_prompts (job_id) SELECT id FROM jobs;
+INSERT INTO job_recipes (job_id, account_id, workflow_key, revision, version)
+SELECT id, account_id, 1, 1, '1' FROM jobs;
 INSERT INTO native_reports (job_id) SELECT id FROM jobs WHERE finished_at IS NOT NULL
 """  # noqa: S608 - of a test
 
@@ -73,6 +75,7 @@ STATEMENTS: dict[str, tuple[LiteralString, Mapping[str, Any], int]] = {
         },
         300,
     ),
+    "recipes": (recipes._OF_JOBS, {"account": OWNER, "jobs": [new_uuid()]}, 5),
     "windows": (
         prospects._WINDOWS,
         {"priorities": [5], "accounts": [OWNER], "users": [""], "each": 100},
