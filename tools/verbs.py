@@ -146,7 +146,7 @@ VERBS = {
     "check": Verb("format, lint, types, import contracts", alone(lambda: quality.check(prepared("test")))),
     "format": Verb("mends format and lint where it can", alone(lambda: quality.format_code(prepared("test")))),
     "bench": Verb("measures against a server asked directly, prints a table, writes JSON", bench),
-    "converter-check": Verb("compares the converter with the official editor in Chromium (--keep)", converter_check),
+    "converter-check": Verb("compares the converter with the editor in Chromium (--keep)", converter_check),
     "load": Verb("many users at once, with faults before the servers (--users, --minutes, --seed, --json)", load),
     "chaos": Verb(
         "kills and breaks everything at random, checks every promise (--jobs, --minutes, --seed)", chaos

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -25,14 +24,14 @@ EXPORT = all_graphs()["form_of_newer_versions"]
 
 
 @pytest.fixture
-async def client(client: httpx.AsyncClient, services: Services) -> AsyncGenerator[httpx.AsyncClient]:
+async def client(client: httpx.AsyncClient, services: Services) -> httpx.AsyncClient:
     """Of an account whose fleet is one server with all recorded classes."""
     async with services.database.transaction() as tx:
         await roster.put(tx, ServerId("gpu-1"), "http://127.0.0.1:1", {}, Origin.ADDED)
         await catalogs.save_inventory(tx, ServerId("gpu-1"), from_object_info(recorded()), {})
     await services.intake.fleet.refresh()
     client.timeout = httpx.Timeout(60)
-    yield client
+    return client
 
 
 def picture(document: Any, name: str = "workflow") -> bytes:
@@ -61,7 +60,16 @@ async def test_a_file_of_the_editor_becomes_a_draft_with_proposed_parameters(cli
     assert draft["workflow"]["draft"] is True
     assert draft["graph"]["5"]["inputs"]["steps"] == 12
     parameters = draft["manifest"]["parameters"]
-    assert {"prompt", "negative_prompt", "aspect_ratio", "seed", "steps", "cfg", "sampler", "model"} <= parameters.keys()
+    assert {
+        "prompt",
+        "negative_prompt",
+        "aspect_ratio",
+        "seed",
+        "steps",
+        "cfg",
+        "sampler",
+        "model",
+    } <= parameters.keys()
     assert parameters["negative_prompt"]["default"] == "rain"
     assert parameters["prompt"]["bind"] == [{"node": "2", "input": "text"}]
     assert draft["missing_nodes"] == []

@@ -34,6 +34,9 @@ _ANSWERS: Mapping[str, Any] = {
     "extensions": [],
 }
 
+_PACKED = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+_STATUS = {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}, "sid": "x"}}
+
 _ASK = """async (graph) => {
   try {
     const options = {skipAssetScans: true, silentAssetErrors: true};
@@ -96,7 +99,9 @@ def _app(object_info: Mapping[str, Any]) -> web.Application:
         if path == "ws":
             return await _listening(request)
         if path == "api/object_info":
-            return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+            return web.Response(
+                body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}
+            )
         if path.startswith("api/"):
             name = path.removeprefix("api/")
             return web.json_response(_ANSWERS.get(name, []), status=404 if name.startswith("userdata") else 200)
@@ -111,7 +116,9 @@ def _app(object_info: Mapping[str, Any]) -> web.Application:
 async def _listening(request: web.Request) -> web.WebSocketResponse:
     answer = web.WebSocketResponse()
     await answer.prepare(request)
-    await answer.send_json({"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}, "sid": "x"}})
+    await answer.send_json(
+        {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}, "sid": "x"}}
+    )
     async for _ in answer:
         pass
     return answer
@@ -135,9 +142,11 @@ def _served(app: web.Application) -> Generator[str]:
         loop.close()
 
 
-async def _serve(app: web.Application, listener: socket.socket, ready: threading.Event, stop: asyncio.Event) -> None:
+async def _serve(
+    app: web.Application, listener: socket.socket, ready: threading.Event, stop: asyncio.Event
+) -> None:
     async with _running(app) as runner:
-        await web.SockSite(runner, listener, shutdown_timeout=0.1).start()
+        await web.SockSite(runner, listener).start()
         ready.set()
         await stop.wait()
 

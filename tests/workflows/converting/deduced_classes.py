@@ -1,7 +1,7 @@
 """Classes that the recorded server has not, deduced from the templates that use them.
 
-What a class takes is read from all its nodes in all templates: names, types, which are widgets, what choices bring.
-It need not be what the class really takes: editor and converter are asked with the same schemas.
+What a class takes is read from all its nodes in all templates: names, types, which are widgets, what choices
+bring. It need not be what the class really takes: editor and converter are asked with the same schemas.
 """
 
 import collections
@@ -82,7 +82,11 @@ class _Class:
 
     def entry(self) -> dict[str, Any]:
         inputs = {name: self._spec(name) for name in self.types if "." not in name} | self._growing()
-        ordered = {name: inputs[name] for name in dict.fromkeys(one.partition(".")[0] for one in self.types) if name in inputs}
+        ordered = {
+            name: inputs[name]
+            for name in dict.fromkeys(one.partition(".")[0] for one in self.types)
+            if name in inputs
+        }
         outputs = [one["type"] if isinstance(one["type"], str) else "*" for one in self.outputs]
         return {
             "input": {"required": ordered},

@@ -46,7 +46,7 @@ class Board:
         return node_id
 
     def wire(self, origin: Any, output: int, target: Any, name: str, *, kind: str = "*") -> int:
-        """The new link's id. `target` -20 is the subgraph's output of that name, `origin` -10 its input `output`."""
+        """The new link's id. `target` -20: the subgraph's output of that name; `origin` -10: its input."""
         number = len(self.links) + 1
         slot = self._slot_of(target, name, number)
         self.links.append([number, origin, output, target, slot, kind])

@@ -1,4 +1,4 @@
-"""What the official editor answered, kept: whole for graphs drawn by hand, as digests for other people's templates."""
+"""What the official editor answered, kept: whole for graphs drawn by hand, as digests for others' templates."""
 
 import gzip
 import hashlib
@@ -30,8 +30,8 @@ def made() -> dict[str, Any]:
 def kept_templates() -> dict[str, dict[str, str]]:
     """`{template: {file, recorded, deduced}}`: digests of the file and of what the editor makes of it.
 
-    `recorded`: with the recorded server's classes, "" where it lacks some. An answer that begins with `error:` is
-    why the editor itself cannot.
+    `recorded`: with the recorded server's classes, "" where it lacks some that are needed. An answer that begins
+    with `error:` is why the editor itself cannot.
     """
     table: dict[str, dict[str, str]] = json.loads(TEMPLATES.read_text())
     return table
@@ -45,7 +45,9 @@ def templates() -> dict[str, bytes]:
     assert spec.origin
     folder = Path(spec.origin).parent / "templates"
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.json"))}
-    return {name: content for name, content in files.items() if b'"nodes"' in content and "nodes" in _object(content)}
+    return {
+        name: content for name, content in files.items() if b'"nodes"' in content and "nodes" in _object(content)
+    }
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
@@ -58,11 +60,6 @@ def deduced_classes() -> dict[str, Any]:
     """The recorded classes, and deduced ones for all others that templates use."""
     known = recorded()
     return known | deduced([json.loads(content) for content in templates().values()], known)
-
-
-def is_known(document: Mapping[str, Any], classes: Mapping[str, Any]) -> bool:
-    own = {one.get("id") for one in sheets(document)[1:]} | {"Note", "MarkdownNote", "PrimitiveNode", "Reroute"}
-    return all(node["type"] in classes or node["type"] in own for sheet in sheets(document) for node in sheet["nodes"])
 
 
 def comparable(graph: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +103,6 @@ __all__ = [
     "deduced_classes",
     "digest",
     "file_digest",
-    "is_known",
     "kept_templates",
     "made",
     "recorded",

@@ -1,4 +1,4 @@
-"""Graphs drawn by hand, each for one thing that files of the editor have; `ALL` is what the editor was asked about."""
+"""Graphs drawn by hand, each for one thing that files of the editor have."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What scripts of packs keep in files, and the official editor knows nothing of, becomes what those scripts send."""
+"""What scripts of packs keep in files, unknown to the official editor, becomes what those scripts send."""
 
 from typing import Any
 
@@ -14,7 +14,12 @@ CLASSES = object_info() | {"VHS_VideoCombine": FILMS | {"output_node": True}, LO
 
 def test_values_by_name_go_where_they_belong() -> None:
     board = Board()
-    kept: dict[str, Any] = {"loop": 0.25, "frame_rate": 12, "format": "video/h264-mp4", "videopreview": {"hidden": False}}
+    kept: dict[str, Any] = {
+        "loop": 0.25,
+        "frame_rate": 12,
+        "format": "video/h264-mp4",
+        "videopreview": {"hidden": False},
+    }
     films = board.node("VHS_VideoCombine", kept, {"images": "IMAGE"})
     board.wire(picture(board), 0, films, "images")
 
@@ -26,13 +31,14 @@ def test_values_by_name_go_where_they_belong() -> None:
 
 def test_rows_of_the_power_loader_are_numbered_inputs() -> None:
     board = Board()
-    rows = [{}, {"type": "header"}, {"on": True, "lora": "a", "strength": 1}, {"on": False, "lora": "b", "strength": 0.5}, {}, ""]
+    first, second = {"on": True, "lora": "a", "strength": 1}, {"on": False, "lora": "b", "strength": 0.5}
+    rows = [{}, {"type": "header"}, first, second, {}, ""]
     board.node("Power Lora Loader (rgthree)", rows, {"model": "MODEL"})
     saved(board, picture(board))
 
     graph = convert(board.file(), CLASSES).graph
 
-    assert graph["1"]["inputs"] == {"lora_1": rows[2], "lora_2": rows[3]}
+    assert graph["1"]["inputs"] == {"lora_1": first, "lora_2": second}
 
 
 def test_what_was_set_is_got_by_name_also_inside_of_subgraphs() -> None:
