@@ -1,4 +1,4 @@
-"""The demo is everything that `up` starts, a picture by the official SDK, one by a workflow, and what to try next."""
+"""The demo is everything that `up` starts, two pictures as programs ask for them, and what to try next."""
 
 import asyncio
 import contextlib

@@ -68,7 +68,9 @@ def run(
     body: dict[str, Any] = {"workflow_id": workflow, "params": params}
     if version is not None:
         body["version"] = version
-    process.run(_run(at.url or _address(settings), _key(settings, at.key_file), body, out, script=script))
+    process.run(
+        _run(at.url or _address(settings), _key(settings, at.key_file), body, out.absolute(), script=script)
+    )
 
 
 async def _run(url: str, key: str, body: Json, out: Path, *, script: bool) -> None:
