@@ -222,8 +222,10 @@ async def test_a_batch_is_told_of_once_when_its_last_job_has_ended(
     assert sorted(each.path for each in told.received) == ["/hook/account", "/hook/batch"]
     assert types(received) == ["batch.completed"] * 2
     data = received[0].document["data"]
-    assert (data["batch_id"], data["total"], data["refused"]) == (str(batch_id), 4, 1)
-    assert (data["succeeded"], data["failed"], data["live"]) == (2, 1, 0)
+    [shown] = (await client.get("/api/v1/batches")).json()["batches"]
+    assert (data["id"], data["status"], data["counts"]) == (str(batch_id), "partial", shown["counts"])
+    assert (data["counts"]["succeeded"], data["counts"]["failed"], data["counts"]["refused"]) == (2, 1, 1)
+    assert data.keys() == shown.keys()
 
 
 async def _nothing_noted(database: Database) -> bool:

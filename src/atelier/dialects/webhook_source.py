@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from atelier.accounts.model import Caller, Role
-from atelier.dialects import jobs_v1
-from atelier.dialects.account_feed import standing_shown
+from atelier.dialects import batches_wire, jobs_v1
 from atelier.dialects.auth import Call
 from atelier.dialects.services import Services
-from atelier.jobs import batches, stream
+from atelier.jobs import batches
 from atelier.jobs.batches import Batch
 from atelier.jobs.model import JobState
 from atelier.jobs.recipe import Webhook
@@ -50,8 +49,8 @@ class JobSource:
 
     async def data(self, tx: Tx, happening: Happening) -> Mapping[str, Any]:
         if happening.event is Event.COMPLETED:
-            [standing] = await stream.standing(tx, {happening.about})
-            return standing_shown(standing)
+            batch = await batches.read(tx, happening.account_id, happening.about)
+            return batches_wire.listed(batch, self.base)
         return await jobs_v1.spelled(
             tx, self._call(happening.account_id), happening.account_id, JobId(happening.about)
         )
