@@ -40,7 +40,10 @@ class StatusTold(Told):
 
 
 class OutputTold(Told):
+    """`note`: why the file is not in the format that was asked for, where it is not."""
+
     output: OutputShown
+    note: str | None = None
 
 
 class RetryTold(Told):

@@ -112,7 +112,8 @@ class EventFeed:
         told: dict[str, Any]
         match event.kind:
             case "output":
-                told = {"output": output_shown(output_from_json(event.data), self._call)}
+                shown = output_shown(output_from_json(event.data), self._call)
+                told = {"output": shown, "note": event.data.get("note")}
             case "status":
                 state = JobState(event.data["state"]).shown
                 told = {**event.data, "state": state, "terminal": event.terminal}
