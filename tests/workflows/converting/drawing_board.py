@@ -120,11 +120,11 @@ class Board:
         if target not in self.ids():
             return 0
         slots = self.of(target)["inputs"]
-        slot = next((at for at, one in enumerate(slots) if one["name"] == name), None)
-        if slot is None:
+        found = next((at for at, one in enumerate(slots) if one["name"] == name), None)
+        if found is None:
             return 0
-        slots[slot]["link"] = number
-        return int(slot)
+        slots[found]["link"] = number
+        return int(found)
 
 
 def _slot(name: str, said: Any) -> Document:

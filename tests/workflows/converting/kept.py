@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 MADE = HERE / "made_graphs.json.gz"
 TEMPLATES = HERE / "templates.json"
 
-assert made_subgraphs.SUB, "its graphs are among all_graphs()"
+assert made_subgraphs.HOST, "its graphs are among all_graphs()"
 
 
 def made() -> dict[str, Any]:

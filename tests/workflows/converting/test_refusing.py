@@ -192,7 +192,7 @@ SEEDS = [
     *(all_graphs()[name] for name in sorted(all_graphs()) if not name.startswith("every_class")),
     *(json.loads(kept.templates()[name]) for name in sorted(kept.templates())[::40]),
 ]
-ODD = (None, True, -1, 0, 2**60, 1.5, float("nan"), "", "x", "-1", "10", [], [[]], {}, {"a": 1}, -10, -20, 4)
+ODD: tuple[Any, ...] = (None, True, -1, 0, 2**60, 1.5, float("nan"), "", "x", "-1", "10", [], [[]], {}, {"a": 1}, -10, -20, 4)
 
 
 def mutated(document: Any, dice: random.Random) -> Any:

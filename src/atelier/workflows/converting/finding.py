@@ -19,7 +19,6 @@ from PIL import Image
 from atelier.assets.pictures.reading import NotAPicture, PictureTooLarge, opened
 from atelier.comfy.catalog import as_object
 from atelier.kit.errors import Kind, Refusal
-from atelier.kit.http.bodies import BodyTooLarge, MalformedBody, parse_json
 from atelier.workflows.converting.exported import is_workflow
 
 LARGEST = 20_000_000
@@ -69,11 +68,11 @@ class _Opens(Protocol):
 def found(content: bytes) -> Found:
     """The workflow in a file: the graph that ran, where the file has it, else what the editor keeps.
 
-    Raises NoWorkflow, MalformedBody for JSON that is none.
+    Raises NoWorkflow.
     """
     start = content[:64].lstrip()
     if start.startswith((b"{", b"\xef\xbb\xbf{")):
-        return _of_json(parse_json(content.removeprefix(b"\xef\xbb\xbf")))
+        return _of_json(_parsed(content.decode("utf-8-sig", "replace")))
     texts = dict(_texts(content))
     for name, api in ((PROMPT, True), (WORKFLOW, False)):
         document = _parsed(texts.get(name, ""))
@@ -217,9 +216,13 @@ def _both(text: str) -> Iterable[tuple[str, str]]:
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    """The JSON object that a text is, else None."""
+    """The JSON object that a text is, else None; NaN and infinities are no JSON."""
     if not text or len(text) > LARGEST:
         return None
-    with suppress(MalformedBody, BodyTooLarge):
-        return as_object(parse_json(text.strip().strip("\0").encode("utf-8", "replace")))
+    with suppress(ValueError, RecursionError):
+        return as_object(json.loads(text.strip().strip("\0"), parse_constant=_not_json))
     return None
+
+
+def _not_json(name: str) -> None:
+    raise ValueError(name)
