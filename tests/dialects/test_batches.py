@@ -158,11 +158,13 @@ async def test_a_batch_that_begins_hopelessly_is_not_looked_at_to_its_end(client
     assert error["message"].startswith("The first 5")
 
 
-@pytest.mark.parametrize(
-    "many",
-    [{"items": [{}] * 1001}, {"grid": {"steps": list(range(1, 51)), "seed": list(range(21))}}],
-    ids=["items", "grid"],
-)
+TOO_MANY: dict[str, dict[str, Any]] = {
+    "items": {"items": [{}] * 1001},
+    "a grid": {"grid": {"steps": list(range(1, 51)), "seed": list(range(21))}},
+}
+
+
+@pytest.mark.parametrize("many", TOO_MANY.values(), ids=TOO_MANY)
 async def test_more_than_may_come_at_once_is_refused_by_its_number(
     client: httpx.AsyncClient, many: dict[str, Any]
 ) -> None:
@@ -180,20 +182,19 @@ async def test_a_grid_of_billions_is_counted_and_never_expanded(client: httpx.As
     assert error["details"] == {"items": 1000**12, "limit": 1000}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"items": []},
-        {"items": {}},
-        {"grid": {}},
-        {"grid": {"steps": 5}},
-        {"grid": {"steps": []}},
-        {"items": [{}], "grid": {"steps": [5]}},
-        {"input_images": "x"},
-    ],
-    ids=["nothing", "no items", "no list", "no axes", "no values", "empty axis", "two kinds", "one picture"],
-)
+NO_BATCHES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "no items": {"items": []},
+    "no list": {"items": {}},
+    "no axes": {"grid": {}},
+    "no values": {"grid": {"steps": 5}},
+    "an empty axis": {"grid": {"steps": []}},
+    "two kinds": {"items": [{}], "grid": {"steps": [5]}},
+    "one picture": {"input_images": "x"},
+}
+
+
+@pytest.mark.parametrize("body", NO_BATCHES.values(), ids=NO_BATCHES)
 async def test_what_is_no_batch_is_refused(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
     assert (await refused(client, **body))["code"] == "invalid_batch"
 

@@ -8,6 +8,7 @@ import dataclasses
 import enum
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import structlog
 
@@ -88,23 +89,28 @@ class Results:
 
         There is at least one. `opening` is done first in that transaction. Raises as `enter`.
         """
-        there = await self._there(set(self.keys(many).values()))
+        seen, there = await self._looked(set(self.keys(many).values()))
         async with self._intake.database.transaction() as tx:
             if opening is not None:
                 await opening(tx)
-            accepted, leaders = await self.accept(tx, many, there)
+            accepted, leaders = await self.accept(tx, many, there, seen)
         await self._told(many[0].account_id, leaders)
         return accepted
 
     async def accept(
-        self, tx: Tx, many: Sequence[NewJob], there: Mapping[JobId, bool]
+        self,
+        tx: Tx,
+        many: Sequence[NewJob],
+        there: Mapping[JobId, bool],
+        seen: Mapping[bytes, cached.Found] = MappingProxyType({}),
     ) -> tuple[list[Job], Collection[JobId]]:
         """Write prepared jobs of one account in the caller's transaction. Gives those whom some of them wait for.
 
-        `there`: of jobs that had succeeded before this transaction, whether their files are all there.
+        `seen`: whom the keys named before this transaction. `there`: of those who had succeeded, whether their
+        files are all there.
         """
         keys = self.keys(many)
-        plan = await self._planned(tx, many, keys, there) if keys else Plan()
+        plan = await self._planned(tx, many, keys, there, seen) if keys else Plan()
         return await self._accept(tx, many, keys, plan), set(plan.follows.values())
 
     # Before the transaction ---------------------------------------------------------------------
@@ -127,32 +133,39 @@ class Results:
             named = await assets.named(tx, account_id, judged.inputs)
         return {asset_id: asset.hash for asset_id, asset in named.items()}
 
-    async def _there(self, keys: Collection[bytes]) -> Mapping[JobId, bool]:
-        """Of the jobs that these keys name and that succeeded, whether their files are there."""
+    async def _looked(self, keys: Collection[bytes]) -> tuple[Mapping[bytes, cached.Found], Mapping[JobId, bool]]:
+        """Whom these keys name, and of those who succeeded whether their files are there."""
         if not keys:
-            return {}
+            return {}, {}
         async with self._intake.database.autocommit() as tx:
             found = await cached.found(tx, keys)
         ended = [one.job_id for one in found.values() if one.state is JobState.SUCCEEDED]
         if not ended:
-            return {}
+            return found, {}
         try:
             whole = await twins.with_files(self._intake.database, self._storage, ended)
         except StorageUnavailable as refusal:
             _log.warning("storage.away", reason=refusal.message)
             whole = set[JobId]()
-        return {job_id: job_id in whole for job_id in ended}
+        return found, {job_id: job_id in whole for job_id in ended}
 
     # Within it ----------------------------------------------------------------------------------
 
     async def _planned(
-        self, tx: Tx, many: Sequence[NewJob], keys: Mapping[JobId, bytes], there: Mapping[JobId, bool]
+        self,
+        tx: Tx,
+        many: Sequence[NewJob],
+        keys: Mapping[JobId, bytes],
+        there: Mapping[JobId, bool],
+        seen: Mapping[bytes, cached.Found],
     ) -> Plan:
         """From now on the keys are held, so nobody else begins to make the same."""
         first = {key: job_id for job_id, key in reversed(list(keys.items()))}
         named = await cached.hold(tx, first)
-        others = [key for key, job_id in named.items() if job_id != first[key]]
-        found = await cached.found(tx, others) if others else {}
+        found = {key: one for key, one in seen.items() if one.job_id == named[key] and one.job_id in there}
+        others = [key for key, job_id in named.items() if job_id != first[key] and key not in found]
+        if others:  # an end is never changed: who had succeeded is not asked again
+            found |= await cached.found(tx, others)
         plan = planned(many, keys, Known(named, found, there))
         plan.leads.update(_renewed(many, keys, plan, found))
         return plan
