@@ -213,4 +213,6 @@ def _accepted(job: NewJob, row: tuple[Any, ...]) -> Job:
         wished_priority=job.wished_priority,
         end_user=job.end_user,
         retry_of=job.retry_of,
+        workflow=job.recipe.workflow if job.recipe else "",
+        batch_id=job.recipe.batch_id if job.recipe else None,
     )
