@@ -20,6 +20,8 @@ from support.serving import make_tenant
 from workflows.converting.made_graphs import all_graphs, recorded
 
 URL = "/api/v1/workflows"
+CLASSES = recorded()
+CLASSES["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0] = ["v1.safetensors"]
 EXPORT = all_graphs()["form_of_newer_versions"]
 
 
@@ -28,7 +30,7 @@ async def client(client: httpx.AsyncClient, services: Services) -> httpx.AsyncCl
     """Of an account whose fleet is one server with all recorded classes."""
     async with services.database.transaction() as tx:
         await roster.put(tx, ServerId("gpu-1"), "http://127.0.0.1:1", {}, Origin.ADDED)
-        await catalogs.save_inventory(tx, ServerId("gpu-1"), from_object_info(recorded()), {})
+        await catalogs.save_inventory(tx, ServerId("gpu-1"), from_object_info(CLASSES), {})
     await services.intake.fleet.refresh()
     client.timeout = httpx.Timeout(60)
     return client
@@ -225,3 +227,17 @@ async def test_everybodys_workflows_are_changed_by_admins_alone(
     assert (refused.status_code, made.status_code, published.status_code) == (403, 201, 200)
     assert await listed(other) == ["all"]
     assert (await other.delete(f"{URL}/all?shared=true")).status_code == 403
+
+
+async def test_a_draft_is_tried_before_it_is_published_by_its_owner_alone(
+    client: httpx.AsyncClient, other: httpx.AsyncClient
+) -> None:
+    await drafted(client)
+
+    tried = await client.post(f"{URL}/light-house/try", json={"prompt": "a boat", "seed": 5})
+    foreign = await other.post(f"{URL}/light-house/try", json={"prompt": "a boat"})
+    wrong = await client.post(f"{URL}/light-house/try", json={"params": {"steps": 9_000}})
+
+    assert (tried.status_code, foreign.status_code, wrong.status_code) == (202, 404, 400), tried.text
+    assert (tried.json()["workflow_id"], tried.json()["seed"]) == ("light-house", 5)
+    assert await listed(client) == []

@@ -192,7 +192,8 @@ SEEDS = [
     *(all_graphs()[name] for name in sorted(all_graphs()) if not name.startswith("every_class")),
     *(json.loads(kept.templates()[name]) for name in sorted(kept.templates())[::40]),
 ]
-ODD: tuple[Any, ...] = (None, True, -1, 0, 2**60, 1.5, float("nan"), "", "x", "-1", "10", [], [[]], {}, {"a": 1}, -10, -20, 4)
+NUMBERS = (-1, 0, 2**60, 1.5, float("nan"), -10, -20, 4)
+ODD: tuple[Any, ...] = (None, True, *NUMBERS, "", "x", "-1", "10", [], [[]], {}, {"a": 1})
 
 
 def mutated(document: Any, dice: random.Random) -> Any:
