@@ -79,3 +79,26 @@ async def test_a_stream_of_events_ends_with_its_key(url: str, forgetful: Service
             async with asyncio.timeout(10):
                 with pytest.raises(aiohttp.ClientPayloadError):
                     await stream.content.read()
+
+
+async def test_what_follows_jobs_ends_with_its_key(url: str, forgetful: Services, tenant: Tenant) -> None:
+    async with aiohttp.ClientSession(headers=tenant.headers) as http:
+        async with http.post(f"{url}/api/v2/jobs", json={"workflow": picture()}) as answer:
+            job_id = (await answer.json())["id"]
+        async with (
+            http.get(f"{url}/api/v1/jobs/{job_id}/events") as one,
+            http.get(f"{url}/api/v1/events") as every,
+            http.ws_connect(f"{url}/api/v1/events") as socket,
+        ):
+            for stream in (one, every):
+                await stream.content.readline()
+            await socket.receive_json()
+
+            await revoke(forgetful, tenant)
+
+            async with asyncio.timeout(60):
+                last = await socket.receive()
+                for stream in (one, every):
+                    with pytest.raises(aiohttp.ClientPayloadError):
+                        await stream.content.read()
+        assert (last.type, last.data) == (aiohttp.WSMsgType.CLOSE, 1008)

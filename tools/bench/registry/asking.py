@@ -15,7 +15,10 @@ from tools.bench.graphs import Graph, plain
 from tools.bench.registry.workflow import ID, params_of
 
 WAIT_SECONDS = 120.0
-RAW, WORKFLOW = "raw", "workflow"
+RAW, DRAWN, NAMED = "raw", "drawn", "named"
+"""The graph; the workflow with a seed that is drawn; the workflow with one that is named, so that it has a key."""
+
+WAYS = (RAW, DRAWN, NAMED)
 Json = dict[str, Any]
 
 
@@ -43,12 +46,17 @@ class Asker:
         """One job that no cache answers."""
         graph = plain()
         began = time.perf_counter()
-        job = await (self._raw(graph) if way == RAW else self.generate(params_of(graph)))
+        job = await self._begun(way, graph)
         accepted = time.perf_counter()
         ended = await self._ended(job["id"], taken)
         taken.accepted.append((accepted - began) * 1000)
         taken.ended.append((time.perf_counter() - began) * 1000)
         taken.wrong += not ended
+
+    async def _begun(self, way: str, graph: Graph) -> Json:
+        if way == RAW:
+            return await self._raw(graph)
+        return await self.generate(params_of(graph) | ({"seed": -1} if way == DRAWN else {}))
 
     async def generate(self, params: Json) -> Json:
         return await self._posted("/api/v1/generate", {"workflow_id": ID, "params": params})

@@ -12,7 +12,7 @@ from tools.bench.graphs import plain
 from tools.bench.native.product import APART, TOGETHER, Product, product
 from tools.bench.processes import MIB
 from tools.bench.registry import workflow
-from tools.bench.registry.asking import RAW, WORKFLOW, Asker, Taken
+from tools.bench.registry.asking import WAYS, Asker, Taken
 from tools.bench.registry.plan import Plan
 from tools.bench.section import Say
 from tools.bench.through import session
@@ -77,12 +77,12 @@ async def _listed(asker: Asker) -> bool:
 
 
 async def _trips(plan: Plan, found: Figures, name: str, asker: Asker, say: Say) -> None:
-    for way in (RAW, WORKFLOW):
+    for way in WAYS:
         for _ in range(plan.warm_up):
             await asker.run(way, Taken())
     for number in range(plan.rounds):
         say(f"one job at a time, {name}, round {number + 1} of {plan.rounds}")
-        for way in (RAW, WORKFLOW):
+        for way in WAYS:
             taken = found.trips.setdefault((name, way), Taken())
             for _ in range(plan.jobs):
                 await asker.run(way, taken)

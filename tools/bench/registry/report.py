@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tools.bench import page
 from tools.bench.native.product import APART, TOGETHER
-from tools.bench.registry.asking import RAW, WORKFLOW
+from tools.bench.registry.asking import DRAWN, NAMED, RAW
 from tools.bench.registry.measuring import Batch, Figures
 from tools.bench.registry.plan import Plan
 from tools.bench.turns import mean, quantile
@@ -21,6 +21,7 @@ STEPS = {
     "ended": "until the end is heard",
     "told": "from the end to its event",
 }
+WORKFLOWS = {DRAWN: "its seed drawn", NAMED: "its seed named"}
 NAMES = {TOGETHER: "one process", APART: "`serve` and `dispatch` apart"}
 
 TRIP_HEAD = ("One job, p50 / p95 / p99", "the raw graph", "the workflow", "above the raw graph", "aim")
@@ -33,7 +34,12 @@ Found = Mapping[str, Any]
 def as_json(plan: Plan, found: Figures) -> dict[str, Any]:
     """Milliseconds; of batches seconds and MiB."""
     return {
-        "trips": [_trip(found, product, step) for product in (TOGETHER, APART) for step in STEPS],
+        "trips": [
+            _trip(found, product, step, way)
+            for product in (TOGETHER, APART)
+            for step in STEPS
+            for way in WORKFLOWS
+        ],
         "cached": _quantiles(found.cached),
         "cached_answers": len(found.cached),
         "batch": {"items": plan.items, **_batch(found.batches)},
@@ -44,7 +50,7 @@ def as_json(plan: Plan, found: Figures) -> dict[str, Any]:
 def trip_rows(found: Found) -> Rows:
     return [
         (
-            f"{STEPS[each['step']]}, {NAMES[each['product']]}",
+            f"{STEPS[each['step']]}, {WORKFLOWS[each['way']]}, {NAMES[each['product']]}",
             _three(each["raw"]),
             _three(each["workflow"]),
             _three(each["above"], "+"),
@@ -83,10 +89,10 @@ def spelled(found: Found) -> str:
     return "\n\n".join((page.measured(found), *parts))
 
 
-def _trip(found: Figures, product: str, step: str) -> dict[str, Any]:
-    raw, workflow = (_quantiles(getattr(found.trips[product, way], step)) for way in (RAW, WORKFLOW))
+def _trip(found: Figures, product: str, step: str, way: str) -> dict[str, Any]:
+    raw, workflow = (_quantiles(getattr(found.trips[product, each], step)) for each in (RAW, way))
     above = {share: workflow[share] - raw[share] for share in SHARES}
-    return {"product": product, "step": step, "raw": raw, "workflow": workflow, "above": above}
+    return {"product": product, "step": step, "way": way, "raw": raw, "workflow": workflow, "above": above}
 
 
 def _batch(batches: Sequence[Batch]) -> dict[str, float]:
@@ -106,9 +112,8 @@ def _quantiles(millis: list[float]) -> dict[str, float]:
 
 
 def _three(figures: Mapping[str, float], sign: str = "") -> str:
-    if sign:
-        return " / ".join(f"{figures[share]:+.1f}" for share in SHARES) + " ms"
-    return " / ".join(f"{figures[share]:.1f}" for share in SHARES) + " ms"
+    """`sign` + : of differences."""
+    return " / ".join(f"{figures[share]:{sign}.1f}" for share in SHARES) + " ms"
 
 
 def _above_aim(each: Found) -> str:
