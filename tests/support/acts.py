@@ -64,7 +64,7 @@ class Acts:
         self.account_id = AccountId(new_uuid())
         self.limits = UNLIMITED
         self.verdicts: dict[Lane, tuple[Claim, object]] = {}
-        self._requirement_id = requirement_id
+        self.requirement_id = requirement_id
 
     async def begin(self, limits: Limits) -> None:
         """Each dispatcher has a server and a claim; two jobs wait, one of them for too long."""
@@ -77,32 +77,36 @@ class Acts:
             async with self.observer.transaction():
                 await leasing.acquire(self.observer, process.me, 1)
             process.leases = {server: 1}
-            await self._accept(3600.0)
-            heads = await _heads(self.observer)
-            wishes = _wishes(heads, process.leases, Tape(b""))
+            await self.accept(3600.0)
+            heads = await heads_of(self.observer)
+            wishes = wishes_of(heads, process.leases, Tape(b""))
             process.claims += await claims.claim(self.observer, process.me, wishes)
-        await self._accept(3600.0)
-        await self._accept(-1.0)
+        await self.accept(3600.0)
+        await self.accept(-1.0)
 
     async def finish(self) -> None:
         """Everybody is gone; one more dispatcher comes and brings everything to its end."""
         await self.lapse(*self.processes)
         last = Process()
-        await leasing.beat(self.observer, last.me, "test", 60)
-        async with self.observer.transaction():
-            await leasing.acquire(self.observer, last.me, 2)
-            leases = await leasing.leases(self.observer, last.me)
-        last.leases = {lease.server.id: lease.fence for lease in leases}
+        await self.take_all(last)
         for server, fence in last.leases.items():
             for claim in await service.adopt(self.observer, server, fence):
-                await self._end(claim)
+                await self.end(claim)
         for _ in range(MOST_JOBS):
             await self.ripen()
-            heads = await _heads(self.observer)
+            heads = await heads_of(self.observer)
             if not heads:
                 break
-            for claim in await claims.claim(self.observer, last.me, _wishes(heads, last.leases, Tape(b""))):
-                await self._end(claim)
+            for claim in await claims.claim(self.observer, last.me, wishes_of(heads, last.leases, Tape(b""))):
+                await self.end(claim)
+
+    async def take_all(self, process: Process) -> None:
+        """It has both servers now, which nobody holds."""
+        await leasing.beat(self.observer, process.me, "test", 60)
+        async with self.observer.transaction():
+            await leasing.acquire(self.observer, process.me, 2)
+            leases = await leasing.leases(self.observer, process.me)
+        process.leases = {lease.server.id: lease.fence for lease in leases}
 
     async def ripen(self) -> None:
         """The wait before the next try is over."""
@@ -116,7 +120,7 @@ class Acts:
         key = (None, "one", "two")[tape.choose(3)]
         job = new_job(
             account_id=self.account_id,
-            requirement_id=self._requirement_id,
+            requirement_id=self.requirement_id,
             price=10,
             priority=1 + tape.choose(2),
             queue_ttl=-1.0 if tape.choose(8) == 7 else 3600.0,
@@ -131,8 +135,8 @@ class Acts:
     async def feed(self, lane: Lane, tape: Tape) -> None:
         """See what waits; later claim some of it."""
         process = self._process(tape)
-        heads = await lane.transaction(_heads)
-        wishes = _wishes(heads, process.leases, tape)
+        heads = await lane.transaction(heads_of)
+        wishes = wishes_of(heads, process.leases, tape)
         if not wishes:
             return
         if self.limits == UNLIMITED:
@@ -232,25 +236,25 @@ class Acts:
     def _process(self, tape: Tape) -> Process:
         return self.processes[tape.choose(2)]
 
-    async def _accept(self, queue_ttl: float) -> None:
+    async def accept(self, queue_ttl: float) -> None:
         job = new_job(
-            account_id=self.account_id, requirement_id=self._requirement_id, price=10, queue_ttl=queue_ttl
+            account_id=self.account_id, requirement_id=self.requirement_id, price=10, queue_ttl=queue_ttl
         )
         self.jobs.append((await service.submit(self.observer, job)).id)
 
-    async def _end(self, claim: Claim) -> None:
+    async def end(self, claim: Claim) -> None:
         if not await attempts.succeed(self.observer, claim, []):
             async with self.observer.transaction():
                 assert await service.finish_canceled(self.observer, claim), "nobody can end what lives"
 
 
-async def _heads(tx: Tx) -> list[Head]:
+async def heads_of(tx: Tx) -> list[Head]:
     """What waits, in the order of class and age."""
     reading = await waiting.read(tx, Asked(slots=1))
     return sorted(reading.heads, key=lambda head: (-head.priority, head.position))
 
 
-def _wishes(heads: list[Head], leases: Mapping[ServerId, int], tape: Tape) -> list[Wish]:
+def wishes_of(heads: list[Head], leases: Mapping[ServerId, int], tape: Tape) -> list[Wish]:
     """One wish per server that is believed to be leased."""
     wishes = list[Wish]()
     for server, fence in leases.items():

@@ -156,16 +156,31 @@ class World:
             claim, done = self.acts.verdicts.pop(lane)
             check_commit(claim, done, before, self._seen)
             self.refusals += not done
+        await self.judge_more(self.acts.observer)
+
+    async def judge_more(self, observer: Tx) -> None:
+        """What else must be true at this moment."""
 
 
 @contextlib.asynccontextmanager
 async def world_on(url: str, broken: Mapping[str, str] | None = None) -> AsyncGenerator[World]:
     """A world on this database, which it empties first. `broken`: see Lane."""
+    async with lanes_on(url, broken) as (observer, lanes):
+        yield World(Acts(observer, await requirement_in(observer)), lanes)
+
+
+@contextlib.asynccontextmanager
+async def lanes_on(url: str, broken: Mapping[str, str] | None) -> AsyncGenerator[tuple[Tx, tuple[Lane, Lane]]]:
+    """A connection that looks, and two that act."""
     async with contextlib.AsyncExitStack() as stack:
         observer, one, two = [
             await stack.enter_async_context(await Tx.connect(url, autocommit=True)) for _ in range(3)
         ]
-        row = await (await observer.execute("SELECT id FROM requirements LIMIT 1")).fetchone()
-        assert row is not None
-        lanes = Lane(one, observer, broken or {}), Lane(two, observer, broken or {})
-        yield World(Acts(observer, row[0]), lanes)
+        yield observer, (Lane(one, observer, broken or {}), Lane(two, observer, broken or {}))
+
+
+async def requirement_in(observer: Tx) -> int:
+    """The requirement set that everything satisfies."""
+    row = await (await observer.execute("SELECT id FROM requirements LIMIT 1")).fetchone()
+    assert row is not None
+    return int(row[0])
