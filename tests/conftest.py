@@ -3,7 +3,13 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["support.fleet", "support.postgres", "support.postgres_users", "support.tasks_workers"]
+pytest_plugins = [
+    "support.fleet",
+    "support.postgres",
+    "support.postgres_users",
+    "support.sharing",
+    "support.tasks_workers",
+]
 
 settings.register_profile("steady", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")

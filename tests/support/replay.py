@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 from PIL import Image
 from yarl import URL
@@ -147,8 +148,12 @@ class Wire:
     async def catch_up(self) -> None:
         """Wait until as many milestones came as the real server had sent by now."""
         wanted = self._milestones(self.expected)
-        async with asyncio.timeout(PATIENCE), self.news:
-            await self.news.wait_for(lambda: wanted <= self._milestones(self.received))
+        try:
+            async with asyncio.timeout(PATIENCE), self.news:
+                await self.news.wait_for(lambda: wanted <= self._milestones(self.received))
+        except TimeoutError:
+            missing = wanted - self._milestones(self.received)
+            pytest.fail(f"{dict(missing)} did not come; the last that came: {self.received[-8:]}")
 
     def _milestones(self, messages: list[Any]) -> Counter[str]:
         return Counter(one["type"] for one in messages if self._is_milestone(one))

@@ -84,6 +84,13 @@ class Stage:
             assert await service.finish_failed(tx, claim, Outcome.FAILED, error, report=report)
         self._told(claim)
 
+    async def break_off(self, claim: Claim) -> None:
+        """Its server was told to stop it, and did."""
+        error = JobError("interrupted", "stopped")
+        async with self.database.transaction() as tx:
+            assert await service.finish_failed(tx, claim, Outcome.FAILED, error, {"server": claim.server_id})
+        self._told(claim)
+
     async def lose(self, claim: Claim) -> None:
         async with self.database.transaction() as tx:
             await service.finish_retriable(tx, claim, Cause.SERVER_LOST, was_running=True)

@@ -19,6 +19,7 @@ __all__ = [
     "DuplicatePrompt",
     "Entry",
     "Live",
+    "broken_off",
     "drop",
     "ended",
     "entry",
@@ -138,6 +139,14 @@ async def interrupt(tx: Tx, account_id: AccountId, prompt_id: str | None) -> lis
     Wake `job:<id>`, `cancel` and `account:<id>` after the commit.
     """
     return await store.interrupt(tx, account_id, prompt_id)
+
+
+async def broken_off(tx: Tx, job_ids: Collection[JobId]) -> dict[JobId, bool | None]:
+    """Whether these jobs were stopped at their server; False: they were over there already, None: it is not known.
+
+    The caller has checked whose jobs they are.
+    """
+    return await store.broken_off(tx, job_ids)
 
 
 async def drop(tx: Tx, account_id: AccountId, prompt_ids: Sequence[str] | None) -> list[JobId]:

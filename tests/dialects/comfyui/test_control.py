@@ -3,6 +3,7 @@ import asyncio
 import httpx
 
 from atelier.accounts.model import Role
+from atelier.jobs.model import Claim
 from atelier.kit.database import Database
 from support.prompts import job_id, prompt, v2_job
 from support.serving import make_tenant
@@ -75,6 +76,50 @@ async def test_an_interrupt_waits_for_a_start_that_is_being_written(
 
     assert asked.result().status_code == 200
     assert await status(client, held) == "canceling"
+
+
+async def one_held_behind_another(client: httpx.AsyncClient, stage: Stage) -> tuple[Claim, str, Claim]:
+    """The running one's claim; the held one's prompt and claim."""
+    first = await stage.start(job_id((await prompt(client))["prompt_id"]))
+    held = str((await prompt(client))["prompt_id"])
+    return first, held, await stage.claim(job_id(held))
+
+
+async def stopping(client: httpx.AsyncClient, claim: Claim) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            if await status(client, str(claim.job_id)) == "canceling":
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_an_interrupt_of_a_run_that_was_over_stops_the_one_that_had_begun_behind_it(
+    client: httpx.AsyncClient, stage: Stage
+) -> None:
+    """While files are fetched their run counts as running, and the server is at the next one already."""
+    over, held, claim = await one_held_behind_another(client, stage)
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(client.post("/interrupt"))
+        await stopping(client, over)
+        await stage.let_go(over)
+        await stage.begin(claim)
+
+    assert asked.result().status_code == 200
+    assert await status(client, held) == "canceling"
+
+
+async def test_an_interrupt_of_a_run_that_a_server_broke_off_leaves_the_one_behind_it(
+    client: httpx.AsyncClient, stage: Stage
+) -> None:
+    stopped, held, claim = await one_held_behind_another(client, stage)
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(client.post("/interrupt"))
+        await stopping(client, stopped)
+        await stage.break_off(stopped)
+        await stage.begin(claim)
+
+    assert asked.result().status_code == 200
+    assert await status(client, held) == "running"
 
 
 async def test_nobody_interrupts_another(

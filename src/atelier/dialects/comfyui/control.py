@@ -25,7 +25,7 @@ from atelier.kit.ids import AccountId, JobId
 START_SECONDS = 0.2
 """A client can hear that its prompt runs so long before that is written down."""
 
-TRIES = 4
+TRIES = 8
 """To stop what may have begun; a prompt that a busy server only holds does not begin."""
 
 
@@ -34,9 +34,26 @@ async def interrupt(request: Request, call: Call) -> Response:
     body = parse_lenient(await bodies.read(request, COMMAND_BYTES))
     prompt_id = str(body.get("prompt_id") or "") or None
     held = await _held(call, prompt_id)
-    if not await _interrupt(request, call, prompt_id):
+    stopped = await _interrupt(request, call, prompt_id)
+    if held and not (stopped and await _was_running(call, stopped)):
         await _interrupt_soon(request, call, held)
     return Response()
+
+
+async def _was_running(call: Call, stopped: Sequence[JobId]) -> bool:
+    """Whether a server was still at work on any of these, or is after a while.
+
+    A run whose files are being fetched counts as running here, and its server may be at the next one already.
+    """
+    for _ in range(TRIES):
+        async with call.services.database.autocommit() as tx:
+            broken_off = await native.broken_off(tx, stopped)
+        if True in broken_off.values():
+            return True
+        if None not in broken_off.values():
+            return False
+        await asyncio.sleep(START_SECONDS)
+    return True
 
 
 async def _interrupt_soon(request: Request, call: Call, held: Sequence[str]) -> None:
@@ -45,9 +62,10 @@ async def _interrupt_soon(request: Request, call: Call, held: Sequence[str]) -> 
         if not held:
             return
         await asyncio.sleep(START_SECONDS)
+        # Read before it is tried: what begins between the two is tried now, what begins later the next time.
+        still = await _held(call, None)
         if any([await _interrupt(request, call, prompt_id) for prompt_id in held]):
             return
-        still = await _held(call, None)
         held = [prompt_id for prompt_id in held if prompt_id in still]
 
 
@@ -67,13 +85,13 @@ async def _held(call: Call, prompt_id: str | None) -> list[str]:
     ]
 
 
-async def _interrupt(request: Request, call: Call, prompt_id: str | None) -> bool:
-    """Whether anything was stopped."""
+async def _interrupt(request: Request, call: Call, prompt_id: str | None) -> list[JobId]:
+    """What was stopped."""
     async with call.services.database.transaction() as tx:
         meant = await accounts_meant(tx, request, call)
         stopped = [job_id for account in meant for job_id in await native.interrupt(tx, account, prompt_id)]
     wake(call, meant, stopped)
-    return bool(stopped)
+    return stopped
 
 
 async def free(request: Request, call: Call) -> Response:

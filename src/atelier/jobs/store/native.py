@@ -145,6 +145,11 @@ async def interrupt(tx: Tx, account_id: AccountId, prompt_id: str | None) -> lis
     return await _stopped(tx, statements.INTERRUPT_ONE, account_id, (prompt_id,))
 
 
+async def broken_off(tx: Tx, job_ids: Collection[JobId]) -> dict[JobId, bool | None]:
+    rows = await _rows(tx, statements.BROKEN_OFF, {"jobs": list(job_ids)})
+    return {JobId(job_id): whether for job_id, whether in rows}
+
+
 async def drop(tx: Tx, account_id: AccountId, prompt_ids: Sequence[str] | None) -> list[JobId]:
     if prompt_ids is not None:
         return await _stopped(tx, statements.DROP_SOME, account_id, prompt_ids)

@@ -281,3 +281,11 @@ SELECT id FROM job ORDER BY id
 
 INTERRUPT_ONE, INTERRUPT = _stop(_NAMED, "'running'"), _stop(_RUNNING, "'running'")
 DROP_SOME, DROP = _stop(_NAMED, "'queued', 'claimed'"), _stop(_NOT_BEGUN, "'queued', 'claimed'")
+
+# An attempt that was canceled at its server says where that was; one that was over already leaves no evidence.
+BROKEN_OFF = """
+SELECT j.id, CASE WHEN j.finished_at IS NOT NULL THEN EXISTS (
+    SELECT 1 FROM attempts a
+    WHERE a.job_id = j.id AND a.number = j.attempt AND a.outcome = 'canceled' AND a.evidence IS NOT NULL) END
+FROM jobs j WHERE j.id = ANY(%(jobs)s::uuid[])
+"""
