@@ -32,10 +32,10 @@ def test_what_is_canceling_can_only_end_canceled() -> None:
     assert followers == [JobState.CANCELED]
 
 
-def test_only_what_a_server_held_can_succeed() -> None:
+def test_only_what_a_server_held_or_what_took_the_files_of_another_job_can_succeed() -> None:
     before = {state for state in JobState if rules.may_follow(state, JobState.SUCCEEDED)}
 
-    assert before == {JobState.CLAIMED, JobState.RUNNING}
+    assert before == {JobState.PREPARING, JobState.CLAIMED, JobState.RUNNING}
 
 
 @pytest.mark.parametrize("cause", INFRASTRUCTURE)

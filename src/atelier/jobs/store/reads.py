@@ -108,8 +108,13 @@ async def preview_after(tx: Tx, job_id: JobId, seq: int) -> Preview | None:
 
 
 async def waiting_by_account(tx: Tx) -> dict[AccountId, int]:
-    """How many jobs of each account wait for a server."""
-    rows = await tx.execute("SELECT account_id, count(*) FROM jobs WHERE state = 'queued' GROUP BY account_id")
+    """How many jobs of each account wait for a server, or for another job; each state is read by its own index."""
+    rows = await tx.execute(
+        "SELECT account_id, sum(jobs)::bigint FROM ("
+        "SELECT account_id, count(*) AS jobs FROM jobs WHERE state = 'queued' GROUP BY account_id UNION ALL"
+        " SELECT account_id, count(*) FROM jobs WHERE state = 'preparing' GROUP BY account_id) AS waiting"
+        " GROUP BY account_id"
+    )
     return dict(await rows.fetchall())
 
 
