@@ -45,12 +45,12 @@ class Installation:
 
 
 @contextlib.contextmanager
-def throwaway(name: str) -> Generator[Installation]:
+def throwaway(name: str, **settings: str) -> Generator[Installation]:
     """One in a folder of its own, which is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"atelier-{name}-"))
     folder.chmod(0o755)  # the embedded PostgreSQL of root works as another user
     try:
-        with installation(folder) as started:
+        with installation(folder, **settings) as started:
             yield started
     finally:
         shutil.rmtree(folder, ignore_errors=True)

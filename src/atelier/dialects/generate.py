@@ -22,6 +22,7 @@ from atelier.intake.inputs import Receipts
 from atelier.intake.quoting import quote
 from atelier.jobs.model import Job
 from atelier.kit.http.answers import json_response
+from atelier.workflows.model import Workflow
 
 router = APIRouter(prefix="/api/v1", tags=["generate"])
 
@@ -136,15 +137,16 @@ def _for_purpose(category: str) -> Choose:
 
 
 async def make(
-    request: Request, call: Call, model: type[Run], choose: Choose, version: int | None = None
+    request: Request, call: Call, model: type[Run], choose: Choose, exactly: Workflow | None = None
 ) -> Response:
-    """Run what `choose` says; `version`: this revision of it, whatever the body says."""
+    """Run what `choose` says; `exactly`: this revision, whatever the body says, a draft too."""
     seconds, receipts = _wait(request.query_params.get("wait")), Receipts()
     with receipts.named():
         caller = generate_body.caller_of(request, call)
         said, digest = await generate_body.read(request, call, model, receipts)
         wanted = generate_body.asked_of(request, call, said, await choose(call, said), digest)
-        wanted = wanted if version is None else replace(wanted, version=version)
+        if exactly is not None:
+            wanted = replace(wanted, version=exactly.revision, shared=exactly.account_id is None)
         accepted = await call.services.generation.submit(caller, wanted, receipts)
     job = await held.ended(request, call, accepted.job, seconds)
     return await _answer(call, accepted, job)

@@ -64,6 +64,9 @@ _FORM: dict[str, Any] = {
 _IMPORT = json_body(Import)
 _IMPORT["requestBody"]["content"]["multipart/form-data"] = _FORM
 
+_TRY = generate.making(Run)
+_TRY["parameters"] = [_SHARED, *_TRY["parameters"]]
+
 _DRAFT = refusals(ErrorEnvelope, 400, 403, 404, 409, 413, 422)
 
 
@@ -138,16 +141,16 @@ async def change_draft(workflow_id: WorkflowId, request: Request, call: Known) -
     "/workflows/{workflow_id}/try",
     status_code=202,
     responses=generate.MADE,
-    openapi_extra=generate.making(Run),
+    openapi_extra=_TRY,
 )
 async def try_workflow(workflow_id: WorkflowId, request: Request, call: Known) -> Response:
     """Run the newest revision of one's own workflow, a draft too, as /generate runs a published one."""
-    newest = await _newest(call, call.caller.account_id, workflow_id)
+    newest = await _newest(call, _asked_owner(request, call), workflow_id)
 
     async def chosen(_call: Call, _said: Run) -> str:
         return workflow_id
 
-    return await generate.make(request, call, Run, chosen, newest.revision)
+    return await generate.make(request, call, Run, chosen, newest)
 
 
 @router.post(

@@ -26,6 +26,7 @@ class Asked:
 
     `version`: a revision's number, the author's word for one, or None for the current one. `beside`: what was said
     by the common names (`prompt`, `seed`, `input_image`, …), `params` by those of the workflow's own parameters.
+    `shared`: everybody's workflow is meant, and its draft too, even where the caller has one of that id.
     """
 
     workflow_id: str
@@ -37,6 +38,7 @@ class Asked:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     idempotency: IdempotencyKey | None = None
     priority: int | None = None
+    shared: bool = False
 
 
 class NoSuchCategory(NotFound):

@@ -107,7 +107,8 @@ class Generation:
 
         Raises WorkflowNotFound, InvalidParameter, InvalidInput.
         """
-        workflow = await self.registry.find(caller.account_id, asked.workflow_id, asked.version)
+        owner = None if asked.shared else caller.account_id
+        workflow = await self.registry.find(owner, asked.workflow_id, asked.version)
         given = given_to(workflow.manifest, asked)
         files = {
             one.name: parse_all(one.name, given[one.name])
