@@ -123,13 +123,13 @@ async def test_the_checker_of_twins_sees(url: str, storage: Storage, name: str) 
 
 
 @settings(
-    max_examples=30,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(decisions=st.binary(min_size=120, max_size=240))
+@given(decisions=st.binary(min_size=80, max_size=160))
 async def test_twins_keep_every_promise_whatever_happens(url: str, storage: Storage, decisions: bytes) -> None:
     async with twin_world_on(url, storage) as world:
         await world.run(Tape(decisions))
