@@ -32,7 +32,8 @@ CROSS JOIN LATERAL (
            coalesce(sum(s.progress), 0)::float8 AS progress
     FROM (SELECT j.state, count(*) AS jobs, max(j.finished_at) AS finished_at,
                  sum(CASE WHEN j.state = 'running' THEN (
-                     SELECT (p.body ->> 'value')::float8 FROM job_progress p WHERE p.job_id = j.id) END) AS progress
+                     SELECT (p.body ->> 'value')::float8 FROM job_progress p
+                     WHERE p.job_id = j.id) END) AS progress
           FROM jobs j WHERE j.batch_id = b.id GROUP BY j.state) s
 ) c
 """
