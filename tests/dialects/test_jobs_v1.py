@@ -320,6 +320,7 @@ async def test_a_foreign_batch_is_empty(client: httpx.AsyncClient, other: httpx.
         {"batch": "x"},
         {"workflow": ""},
         {"end_user": "x" * 129},
+        {"end_user": "\0"},
         {"since": "yesterday"},
         {"until": "2026-11-21T00:00:00"},
         {"metadata[]": "x"},

@@ -71,8 +71,8 @@ def flag(name: str, text: str | None, *, default: bool) -> bool:
 
 def text(name: str, said: str | None, longest: int) -> str | None:
     """Raises InvalidQuery."""
-    if said is not None and not 1 <= len(said) <= longest:
-        raise InvalidQuery(f"{name} must have 1 to {longest} characters.")
+    if said is not None and (not 1 <= len(said) <= longest or "\0" in said):
+        raise InvalidQuery(f"{name} must have 1 to {longest} characters, and none of them NUL.")
     return said
 
 
