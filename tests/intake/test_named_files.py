@@ -55,6 +55,12 @@ def test_whatever_names_no_file_is_refused_by_the_name_of_its_parameter(way: str
     assert refused.value.message.startswith("input_image: ")
 
 
+def test_only_what_base64_has_of_signs_is_unescaped() -> None:
+    named = parse("input_image", "data:image/png;base64,%2b%2FQU%0AI%3d%41")
+
+    assert named == Inline("+/QUI=%41")
+
+
 def test_several_files_are_named_one_by_one_and_one_alone_is_one() -> None:
     assert parse_all("images", [str(ID), "http://example.com"]) == [Stored(ID), Address("http://example.com")]
     assert parse_all("images", str(ID)) == [Stored(ID)]

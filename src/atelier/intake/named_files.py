@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -15,6 +14,8 @@ from atelier.kit.ids import AssetId, parse_uuid
 _DATA = re.compile(r"data:([^,;]{0,127}(?:;[^,;]{1,127}){0,8})?,", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _BASE64 = ";base64"
+_ESCAPED = {"%2B": "+", "%2F": "/", "%3D": "=", "%0D": "", "%0A": "", "%20": ""}
+"""What of base64 needs an escape in an address; to undo all that can be escaped would take seconds."""
 
 HOW = "name it by the id of an asset, a data URI (data:image/png;base64,…), or an http(s) address"
 
@@ -99,7 +100,13 @@ def _of_text(parameter: str, said: str) -> Named:
 def _inline(parameter: str, described: str, data: str) -> Inline:
     if not described.casefold().endswith(_BASE64):
         raise InvalidInput(parameter, "its data URI is not in base64: write data:image/png;base64,…", "unreadable")
-    return Inline(urllib.parse.unquote(data) if "%" in data else data)
+    return Inline(_unescaped(data) if "%" in data else data)
+
+
+def _unescaped(data: str) -> str:
+    for escape, sign in _ESCAPED.items():
+        data = data.replace(escape, sign).replace(escape.lower(), sign)
+    return data
 
 
 def _stored(parameter: str, text: str) -> Stored:
