@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from atelier.kit.errors import Refusal
-from atelier.workflows.converting.finding import NoWorkflow, found
+from atelier.workflows.converting.finding import MOST_SIGNS, MOST_TEXTS, NoWorkflow, found
 
 EXPORT: dict[str, Any] = {"nodes": [{"id": 1, "type": "Note", "widgets_values": ["é"]}], "links": []}
 GRAPH: dict[str, Any] = {"1": {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}}}
@@ -107,6 +107,23 @@ def test_a_text_that_unpacks_to_gigabytes_is_not_unpacked() -> None:
 
     with pytest.raises(NoWorkflow):
         found(png()[:33] + chunk(b"zTXt", bomb))
+
+
+def test_of_thousands_of_texts_few_are_unpacked() -> None:
+    empty = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(b"{}"))
+    whole = chunk(b"tEXt", b"workflow\0" + json.dumps(EXPORT).encode())
+
+    assert found(png()[:33] + empty * (MOST_TEXTS - 1) + whole).document == EXPORT
+    with pytest.raises(NoWorkflow):
+        found(png()[:33] + empty * MOST_TEXTS + whole)
+
+
+def test_a_text_of_millions_of_values_is_not_parsed() -> None:
+    few, many = ('{"nodes": [' + "[]," * count + "0]}" for count in (MOST_SIGNS // 3, MOST_SIGNS // 2))
+
+    assert len(found(few.encode()).document["nodes"]) == MOST_SIGNS // 3 + 1
+    with pytest.raises(NoWorkflow):
+        found(many.encode())
 
 
 def test_a_playlist_opens_nothing() -> None:

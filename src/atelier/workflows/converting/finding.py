@@ -24,6 +24,12 @@ from atelier.workflows.converting.exported import is_workflow
 LARGEST = 20_000_000
 """Bytes of one text: a workflow of ten thousand nodes has five million."""
 
+MOST_TEXTS = 16
+"""Texts of one picture that are looked at: thousands of them would unpack to as many gigabytes, one by one."""
+
+MOST_SIGNS = 2_000_000
+"""Commas and brackets of one text, about its values: nothing else runs while JSON is parsed."""
+
 PNG = b"\x89PNG\r\n\x1a\n"
 PROMPT = "prompt"
 WORKFLOW = "workflow"
@@ -111,13 +117,14 @@ def _texts(content: bytes) -> Iterator[tuple[str, str]]:
 
 def _of_png(content: bytes) -> Iterator[tuple[str, str]]:
     """tEXt, zTXt and iTXt chunks (PNG specification, 11.3.3); pixels are stepped over."""
-    at = len(PNG)
-    while at + 8 <= len(content):
+    at, found_so_far = len(PNG), 0
+    while at + 8 <= len(content) and found_so_far < MOST_TEXTS:
         length = int.from_bytes(content[at : at + 4], "big")
         kind, body = content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
         name, _, rest = body.partition(b"\0")
         key = name.decode("latin-1").casefold()
         if kind in {b"tEXt", b"zTXt", b"iTXt"} and key in _NAMES:
+            found_so_far += 1
             yield key, _chunk_text(kind, rest)
         at += 12 + length
 
@@ -217,7 +224,7 @@ def _both(text: str) -> Iterable[tuple[str, str]]:
 
 def _parsed(text: str) -> dict[str, Any] | None:
     """The JSON object that a text is, else None; NaN and infinities are no JSON."""
-    if not text or len(text) > LARGEST:
+    if not text or len(text) > LARGEST or sum(text.count(sign) for sign in ",[{") > MOST_SIGNS:
         return None
     with suppress(ValueError, RecursionError):
         return as_object(json.loads(text.strip().strip("\0"), parse_constant=_not_json))
