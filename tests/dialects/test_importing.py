@@ -241,3 +241,23 @@ async def test_a_draft_is_tried_before_it_is_published_by_its_owner_alone(
     assert (tried.status_code, foreign.status_code, wrong.status_code) == (202, 404, 400), tried.text
     assert (tried.json()["workflow_id"], tried.json()["seed"]) == ("light-house", 5)
     assert await listed(client) == []
+
+
+async def test_everybodys_draft_is_tried_by_admins_alone_even_beside_one_of_their_own(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    admin = await make_tenant(services.database, "admin", Role.ADMIN)
+    for shared, price in ((True, 7), (False, 9)):
+        made = {"workflow": EXPORT, "id": "all", "shared": shared}
+        draft = await client.post(f"{URL}/import", json=made, headers=admin.headers)
+        changed = {"manifest": draft.json()["manifest"] | {"price": price}}
+        query = {"shared": str(shared).lower()}
+        await client.put(f"{URL}/all/draft", json=changed, params=query, headers=admin.headers)
+
+    asked = {"prompt": "a boat", "seed": 5}
+    everybodys = await client.post(f"{URL}/all/try?shared=true", json=asked, headers=admin.headers)
+    own = await client.post(f"{URL}/all/try", json=asked | {"seed": 6}, headers=admin.headers)
+    refused = await client.post(f"{URL}/all/try?shared=true", json=asked)
+
+    assert (everybodys.status_code, own.status_code, refused.status_code) == (202, 202, 403), everybodys.text
+    assert (everybodys.json()["price"], own.json()["price"]) == (7, 9)
