@@ -1,9 +1,12 @@
 """What a job was made of stands or falls with it, and is read as it was written."""
 
+import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from atelier.jobs import service
 from atelier.jobs.model import IdempotencyKey, JobState
@@ -116,6 +119,24 @@ async def test_a_thousand_jobs_are_accepted_in_order_in_one_transaction(yard: Ya
     )
     assert [place for (place,) in rows] == list(range(1000))
     assert await yard.value("SELECT count(*) FROM job_events") == 1000
+
+
+async def test_batches_of_the_same_new_graphs_in_opposite_order_never_block_each_other(yard: Yard) -> None:
+    """Each would else hold the graph that the other one wants next."""
+    texts = [f'{{"{number}": {{}}}}' for number in range(400)]
+    graphs = [{"graph_text": text, "graph_digest": blake3(text.encode()).digest()} for text in texts]
+
+    async def submit(several: Sequence[dict[str, Any]]) -> None:
+        async with yard.database.transaction() as tx:
+            await service.submit_many(tx, [yard.job(recipe=plain(), **graph) for graph in several])
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(submit(graphs))
+            group.create_task(submit(graphs[::-1]))
+
+    assert await yard.value("SELECT count(*) FROM jobs") == 1600
+    assert await yard.value("SELECT count(*) FROM graphs") == 400
 
 
 async def test_of_many_jobs_none_is_accepted_when_the_key_of_one_was_used(yard: Yard) -> None:

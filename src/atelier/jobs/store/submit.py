@@ -96,6 +96,13 @@ UNION ALL SELECT NULL, NULL, NULL, true FROM taken LIMIT 1
 )
 
 
+# In one order, so that two batches of the same new graphs never wait for each other.
+_GRAPHS = """
+INSERT INTO graphs (digest, body)
+SELECT digest, body FROM unnest(%(digests)s::bytea[], %(bodies)s::text[]) AS new(digest, body) ORDER BY digest
+ON CONFLICT (digest) DO UPDATE SET marked_at = NULL WHERE graphs.marked_at IS NOT NULL
+"""
+
 _ONE_PROMPT = "jobs_by_prompt"
 
 
@@ -127,7 +134,9 @@ async def submit_many(tx: Tx, jobs: Sequence[NewJob]) -> list[Job | None]:
     if not jobs:
         return []
     accepted: list[Job | None] = []
+    graphs = {job.graph_digest: job.graph_text for job in jobs}
     async with tx.cursor() as cursor:
+        await cursor.execute(_GRAPHS, {"digests": list(graphs), "bodies": list(graphs.values())})
         await cursor.executemany(_SUBMIT_RECIPE, [_recipe_values(job) for job in jobs], returning=True)
         for job in jobs:
             row = await cursor.fetchone()
