@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from atelier.comfy.graph import canonical
 from atelier.kit.database import Database
 from atelier.kit.ids import AccountId, new_uuid
 from atelier.kit.wakeups import Wakeups
@@ -283,6 +284,37 @@ async def test_an_account_has_its_number_of_workflows(
     with pytest.raises(TooManyWorkflows):
         await _draft(database, account, workshop.revision("three"))
     await _draft(database, account, workshop.revision("two", price=5))
+
+
+async def test_what_runs_of_an_account_is_bounded_in_all(
+    database: Database, account: AccountId, stranger: AccountId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = workshop.revision("one")
+    monkeypatch.setattr(service, "LARGEST_TOGETHER", len(new.document) + len(canonical(new.graph)) + 100)
+    await _published(database, account, new)
+
+    with pytest.raises(TooManyWorkflows, match="withdraw something first"):
+        await _published(database, account, workshop.revision("two"))
+
+    await _published(database, account, workshop.revision("one", price=5))
+    await _published(database, stranger, workshop.revision("two"))
+    await _published(database, None, workshop.revision("three"))
+
+
+async def test_the_newest_revision_is_its_owners_draft_too(
+    database: Database, account: AccountId, stranger: AccountId
+) -> None:
+    await _published(database, account, workshop.revision())
+    await _draft(database, account, workshop.revision(price=5))
+
+    async with database.transaction() as tx:
+        newest = await service.newest(tx, account, "boats")
+        for owner, workflow_id in ((stranger, "boats"), (None, "boats"), (account, "a\0b")):
+            with pytest.raises(WorkflowNotFound):
+                await service.newest(tx, owner, workflow_id)
+
+    assert (newest.revision, newest.draft, newest.manifest.price) == (2, True, 5)
+    assert newest.graph == workshop.GRAPH
 
 
 async def test_two_that_save_one_new_workflow_at_once_both_do(database: Database, account: AccountId) -> None:

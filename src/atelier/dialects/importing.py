@@ -293,7 +293,7 @@ def _asked_owner(request: Request, call: Call) -> AccountId | None:
 
 async def _newest(call: Call, owner: AccountId | None, workflow_id: str) -> Workflow:
     async with call.services.database.autocommit() as tx:
-        return (await service.versions(tx, owner, workflow_id))[0]
+        return await service.newest(tx, owner, workflow_id)
 
 
 async def _changed(call: Call) -> None:

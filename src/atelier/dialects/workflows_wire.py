@@ -11,6 +11,7 @@ from atelier.workflows import schema
 from atelier.workflows.kinds import Models
 from atelier.workflows.model import FILES, Kind, Workflow
 from atelier.workflows.readiness import Fit, closest, packs_for
+from atelier.workflows.store.revisions import Version
 
 
 class PackShown(BaseModel):
@@ -195,14 +196,14 @@ def detail(
     }
 
 
-def version(workflow: Workflow, current: Workflow | None) -> dict[str, Any]:
+def version(one: Version, current: Workflow | None) -> dict[str, Any]:
     """VersionShown."""
     return {
-        "revision": workflow.revision,
-        "version": workflow.manifest.version,
-        "draft": workflow.draft,
-        "current": current is not None and (current.key, current.revision) == (workflow.key, workflow.revision),
-        "created_at": asked.moment(workflow.created_at),
+        "revision": one.revision,
+        "version": one.version,
+        "draft": one.draft,
+        "current": current is not None and (current.key, current.revision) == (one.key, one.revision),
+        "created_at": asked.moment(one.created_at),
     }
 
 

@@ -24,6 +24,7 @@ from atelier.workflows.model import Fault, Workflow
 from atelier.workflows.service import WorkflowNotFound
 from atelier.workflows.store import durations, heads, revisions
 from atelier.workflows.store.heads import Head
+from atelier.workflows.store.revisions import Version
 
 TOPIC = "workflows"
 REFRESH_SECONDS = 5.0
@@ -100,7 +101,7 @@ class Registry:
             raise self._not_found(account_id, workflow_id, version)
         return found
 
-    async def versions(self, account_id: Owner, workflow_id: str) -> list[Workflow]:
+    async def versions(self, account_id: Owner, workflow_id: str) -> list[Version]:
         """Its revisions, newest first; drafts only of one's own. Raises WorkflowNotFound."""
         async with self._database.transaction() as tx:
             for owner in self._owners(account_id):

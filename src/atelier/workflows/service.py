@@ -6,11 +6,11 @@ Every function takes the caller's transaction. Whoever commits it wakes the topi
 from atelier.kit.database import Tx
 from atelier.kit.errors import Kind, NotFound, Refusal
 from atelier.kit.ids import AccountId
-from atelier.workflows.manifest import InvalidManifest
+from atelier.workflows.manifest import ID, InvalidManifest
 from atelier.workflows.model import Origin, Workflow
 from atelier.workflows.store import heads, revisions
 from atelier.workflows.store.heads import Head
-from atelier.workflows.store.revisions import NewRevision
+from atelier.workflows.store.revisions import NewRevision, Version
 from atelier.workflows.structure import structure
 
 MOST_PER_ACCOUNT = 500
@@ -18,6 +18,8 @@ MOST_SHARED = 10_000
 MOST_REVISIONS = 1_000
 LARGEST_COVER = 2_000_000
 """Bytes."""
+LARGEST_TOGETHER = 20_000_000
+"""Bytes of what runs of one account: every process has it in memory, where it takes many times as much."""
 
 
 class WorkflowNotFound(NotFound):
@@ -64,18 +66,25 @@ async def update_draft(tx: Tx, account_id: AccountId | None, workflow_id: str, n
 
 
 async def publish(tx: Tx, account_id: AccountId | None, workflow_id: str) -> Workflow:
-    """Its draft runs from now on. Raises WorkflowNotFound, WorkflowConflict where there is no draft."""
+    """Its draft runs from now on.
+
+    Raises WorkflowNotFound, WorkflowConflict where there is no draft, TooManyWorkflows.
+    """
     head = await _owned(tx, account_id, workflow_id)
     last = await revisions.newest(tx, head.key)
     if last is None or not last.draft:
         raise WorkflowConflict(f"{workflow_id} has no draft to publish.")
     await revisions.publish(tx, head.key, last.revision)
     await heads.set_current(tx, head.key, last.revision, head.origin)
+    await _check_size(tx, account_id)
     return await _read(tx, head, last.revision)
 
 
 async def rollback(tx: Tx, account_id: AccountId | None, workflow_id: str, revision: int) -> Workflow:
-    """An earlier (or later) revision runs from now on. Raises WorkflowNotFound, WorkflowConflict for a draft."""
+    """An earlier (or later) revision runs from now on.
+
+    Raises WorkflowNotFound, WorkflowConflict for a draft, TooManyWorkflows.
+    """
     head = await _owned(tx, account_id, workflow_id)
     found = await revisions.read(tx, head, revision) if 0 < revision < 2**31 else None
     if found is None:
@@ -83,6 +92,7 @@ async def rollback(tx: Tx, account_id: AccountId | None, workflow_id: str, revis
     if found.draft:
         raise WorkflowConflict(f"Revision {revision} of {workflow_id} is a draft: publish it.")
     await heads.set_current(tx, head.key, revision, head.origin)
+    await _check_size(tx, account_id)
     return found
 
 
@@ -92,9 +102,18 @@ async def withdraw(tx: Tx, account_id: AccountId | None, workflow_id: str) -> No
     await heads.withdraw(tx, head.key)
 
 
-async def versions(tx: Tx, account_id: AccountId | None, workflow_id: str) -> list[Workflow]:
+async def versions(tx: Tx, account_id: AccountId | None, workflow_id: str) -> list[Version]:
     """All revisions of this owner's workflow, newest first, drafts among them. Raises WorkflowNotFound."""
     return await revisions.every(tx, await _owned(tx, account_id, workflow_id), MOST_REVISIONS)
+
+
+async def newest(tx: Tx, account_id: AccountId | None, workflow_id: str) -> Workflow:
+    """The last revision of this owner's workflow, a draft too. Raises WorkflowNotFound."""
+    head = await _owned(tx, account_id, workflow_id)
+    last = await revisions.newest(tx, head.key)
+    if last is None:
+        raise WorkflowNotFound(f"{workflow_id} has no revision.")
+    return await _read(tx, head, last.revision)
 
 
 async def put(tx: Tx, new: NewRevision, origin: Origin) -> Workflow | None:
@@ -148,6 +167,13 @@ async def _check_room(tx: Tx, account_id: AccountId | None) -> None:
         raise TooManyWorkflows(f"There are {most} workflows already: withdraw one first.")
 
 
+async def _check_size(tx: Tx, account_id: AccountId | None) -> None:
+    if account_id is not None and await heads.running_bytes(tx, account_id) > LARGEST_TOGETHER:
+        raise TooManyWorkflows(
+            f"What you have published is larger than {LARGEST_TOGETHER} bytes together: withdraw something first."
+        )
+
+
 async def _added(tx: Tx, head: Head, revision: int, new: NewRevision, *, draft: bool) -> Workflow:
     if revision > MOST_REVISIONS:
         raise TooManyWorkflows(f"{head.id} has {MOST_REVISIONS} revisions already: import it under another id.")
@@ -156,7 +182,7 @@ async def _added(tx: Tx, head: Head, revision: int, new: NewRevision, *, draft: 
 
 
 async def _owned(tx: Tx, account_id: AccountId | None, workflow_id: str) -> Head:
-    head = await heads.locked(tx, account_id, workflow_id)
+    head = await heads.locked(tx, account_id, workflow_id) if ID.fullmatch(workflow_id) else None
     if head is None or head.withdrawn:
         raise WorkflowNotFound(f"There is no workflow {workflow_id[:80]!r} of yours.")
     return head

@@ -28,6 +28,7 @@ from atelier.workflows.folders import Read
 from atelier.workflows.model import Fault, Origin, Workflow
 from atelier.workflows.readiness import Fit, Look, Readiness
 from atelier.workflows.registry import TOPIC, Registry
+from atelier.workflows.store import revisions
 
 workflows = App(name="workflows")
 workflows.command(run)
@@ -253,11 +254,11 @@ def _say(told: Sequence[dict[str, Any]]) -> None:
             print_line(f"  {wrong['where']}: {wrong['what']}")
 
 
-def _revision(one: Workflow, current: Workflow | None) -> dict[str, Any]:
+def _revision(one: revisions.Version, current: Workflow | None) -> dict[str, Any]:
     runs = current is not None and (current.key, current.revision) == (one.key, one.revision)
     return {
         "revision": one.revision,
-        "version": one.manifest.version,
+        "version": one.version,
         "runs": runs or None,
         "draft": one.draft or None,
         "created": one.created_at,

@@ -85,6 +85,18 @@ async def owned(tx: Tx, account_id: AccountId | None) -> int:
     return int(row[0]) if row else 0
 
 
+async def running_bytes(tx: Tx, account_id: AccountId) -> int:
+    """Of manifests and graphs that run of this account, as they are kept."""
+    rows = await tx.execute(
+        "SELECT coalesce(sum(octet_length(graph) + octet_length(manifest::text)), 0)"
+        " FROM workflows JOIN workflow_versions ON workflow_key = key AND revision = current"
+        " WHERE coalesce(account_id, '00000000-0000-0000-0000-000000000000'::uuid) = %s AND withdrawn_at IS NULL",
+        (account_id,),
+    )
+    row = await rows.fetchone()
+    return int(row[0]) if row else 0
+
+
 async def set_current(tx: Tx, key: int, revision: int | None, origin: Origin) -> None:
     """Let this revision run from now on; the workflow is listed."""
     await tx.execute(

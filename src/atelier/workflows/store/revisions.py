@@ -1,5 +1,6 @@
 """The revisions of workflows: written once, and read as workflows again."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Collection, Sequence
@@ -40,6 +41,18 @@ class NewRevision:
     def cover_digest(self) -> str:
         """Tells covers apart; empty where there is none."""
         return hashlib.md5(self.cover, usedforsecurity=False).hexdigest() if self.cover is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A revision as a list shows it: a thousand of them with all that they hold would fill the memory."""
+
+    key: int
+    revision: int
+    version: str
+    digest: bytes
+    draft: bool
+    created_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +135,17 @@ async def labelled(tx: Tx, head: Head, version: str) -> Workflow | None:
     return workflow(head, row) if row else None
 
 
-async def every(tx: Tx, head: Head, most: int) -> list[Workflow]:
+async def every(tx: Tx, head: Head, most: int) -> list[Version]:
     """The newest revisions first, drafts among them."""
     rows = await tx.execute(
-        f"SELECT {_COLUMNS} FROM workflow_versions WHERE workflow_key = %s"  # noqa: S608 - constant
+        "SELECT revision, version, digest, draft, created_at FROM workflow_versions WHERE workflow_key = %s"
         " ORDER BY revision DESC LIMIT %s",
         (head.key, most),
     )
-    return [workflow(head, row) for row in await rows.fetchall()]
+    return [
+        Version(head.key, revision, version, bytes(digest), draft, created_at)
+        for revision, version, digest, draft, created_at in await rows.fetchall()
+    ]
 
 
 async def currents(tx: Tx, heads: Collection[Head]) -> list[tuple[Head, tuple[Any, ...]]]:
