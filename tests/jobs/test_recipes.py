@@ -36,7 +36,8 @@ WHOLE = Recipe(
 
 
 def plain(**given: Any) -> Recipe:
-    return Recipe(**({"workflow": "upscale", "workflow_key": 1, "revision": 1, "version": "1"} | given))
+    usual: dict[str, Any] = {"workflow": "upscale", "workflow_key": 1, "revision": 1, "version": "1"}
+    return Recipe(**(usual | given))
 
 
 async def recipe_of(yard: Yard, job_id: JobId, account_id: AccountId | None = None) -> Recipe | None:
