@@ -144,5 +144,6 @@ def test_what_is_asked_is_what_was_checked(written: str, asked: str) -> None:
 
 
 def test_an_address_that_is_too_long_is_refused() -> None:
-    with pytest.raises(ForbiddenAddress, match="2048"):
-        parse_target("http://example.com/" + "a" * 2048)
+    for written in ("a" * 2048, "\u6d77" * 700):
+        with pytest.raises(ForbiddenAddress, match="2048"):
+            parse_target("http://example.com/" + written)

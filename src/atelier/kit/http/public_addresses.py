@@ -18,6 +18,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 LONGEST_URL = 2048
+"""Bytes: no index of PostgreSQL has room for a text of more than some 2,600."""
 
 NOT_PUBLIC_4 = tuple(
     IPv4Network(written)
@@ -81,8 +82,8 @@ def parse_networks(written: Sequence[str]) -> tuple[Network, ...]:
 
 def parse_target(written: str) -> URL:
     """An address as it will be asked for, without its fragment. Nothing is looked up. Raises ForbiddenAddress."""
-    if len(written) > LONGEST_URL:
-        raise ForbiddenAddress(f"The address is longer than {LONGEST_URL} characters.")
+    if len(written.encode(errors="replace")) > LONGEST_URL:
+        raise ForbiddenAddress(f"The address is longer than {LONGEST_URL} bytes.")
     try:
         url = URL(written.strip()).with_fragment(None)
     except ValueError:
