@@ -1,11 +1,22 @@
 """What clients name is asked only where it may be asked, only as much of it as is wanted, and only for so long."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 
 import pytest
 
-from atelier.kit.http.outbound import FetchFailed, ForbiddenAddress, Outbound, Patience, TooLarge, WrongContent
+from atelier.kit.http.outbound import (
+    FetchFailed,
+    ForbiddenAddress,
+    Outbound,
+    Patience,
+    SystemLookUp,
+    TooLarge,
+    WrongContent,
+)
 from atelier.kit.http.public_addresses import Address
 from support.strangers import LOOPBACK, PICTURE, Names, Site, body_of
 
@@ -200,3 +211,24 @@ async def test_what_does_not_exist_is_told_apart(outbound: Outbound, names: Name
     ):
         with pytest.raises(FetchFailed, match=said):
             await body_of(outbound, url)
+
+
+async def test_names_that_are_never_answered_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+
+    def answered(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if host.startswith("silent"):
+            let_go.wait(60)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answered)
+    look_up = SystemLookUp()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(64):
+            group.create_task(look_up(f"silent-{number}.example"))
+        async with asyncio.timeout(60):
+            found = await look_up("quick.example")
+        let_go.set()
+
+    assert found == (IPv4Address("192.0.2.1"),)

@@ -52,7 +52,10 @@ __all__ = [
 CHUNK = 256 * 1024
 MOST_HOPS = 5
 ANSWER_CHARACTERS = 200
-LOOKUPS = 16
+LOOKUPS = 128
+"""Threads that wait for names: one stays in its thread for half a minute after who asked has given up. One account
+asks for some dozens at once, of servers that never answer if it likes; the others are not to wait for those.
+"""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NO_HEADERS: Mapping[str, str] = {}
