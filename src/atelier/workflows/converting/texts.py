@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from atelier.workflows.converting.restoring import as_text
 from atelier.workflows.converting.scene import MISSING, Placed
 
-_REMARKS = re.compile(r"/\*[\s\S]*?\*/|//.*")
+_REMARK = re.compile(r"/\*|//")
 _ESCAPED = re.compile(r"\\([{}|])")
 _NAMED = re.compile(r"%([^%]+)%")
 _UNFIT = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
@@ -43,12 +43,32 @@ SAVERS = frozenset(
 
 def prompt(text: str) -> str:
     """Without remarks, and with the first of each `{a|b}`: the editor draws one, which a workflow cannot mean."""
-    return _ESCAPED.sub(r"\1", _first_choices(_REMARKS.sub("", text)))
+    return _ESCAPED.sub(r"\1", _first_choices(_without_remarks(text)))
+
+
+def _without_remarks(text: str) -> str:
+    """Each from `/*` to the next `*/`, or from `//` to the end of its line; every character is looked at once."""
+    last = text.rfind("*/")
+    kept: list[str] = []
+    at = looked = 0
+    while found := _REMARK.search(text, looked):
+        start = found.start()
+        if found[0] == "//":
+            end = text.find("\n", start)
+            end = len(text) if end < 0 else end
+        elif start + 2 <= last:
+            end = text.index("*/", start + 2) + 2
+        else:  # it is never closed, so it is none
+            looked = start + 1
+            continue
+        kept.append(text[at:start])
+        at = looked = end
+    return "".join([*kept, text[at:]])
 
 
 def _first_choices(text: str) -> str:
-    """Braces in braces are read with one list for each that is open: `[what came before, is its first over?]`."""
-    open_: list[tuple[list[str], bool]] = []
+    """Braces in braces are remembered by what was out before each that is open, and whether its first was over."""
+    open_: list[tuple[int, bool]] = []
     out: list[str] = []
     over = False
     at = 0
@@ -59,20 +79,25 @@ def _first_choices(text: str) -> str:
             char += text[at : at + 1]
             at += 1
         if char == "{":
-            open_.append((out, over))
-            out = []
+            open_.append((len(out), over))
             over = False
         elif open_ and char == "}":
-            before, was_over = open_.pop()
-            out, over = before + ([] if was_over else out), was_over
+            over = _closed(open_, out)
         elif open_ and char == "|":
             over = True
         elif not over:
             out.append(char)
     while open_:
-        before, was_over = open_.pop()
-        out = before + ([] if was_over else out)
+        _closed(open_, out)
     return "".join(out)
+
+
+def _closed(open_: list[tuple[int, bool]], out: list[str]) -> bool:
+    """Whether the first of what is around the innermost brace was over; then nothing in it was meant."""
+    before, over = open_.pop()
+    if over:
+        del out[before:]
+    return over
 
 
 def named(nodes: Mapping[str, Placed], text: str) -> str:
