@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atelier.workflows.converting import texts
+from atelier.workflows.converting.drawing import ORDINAL
+from atelier.workflows.converting.promoting import PREFIX
 
 REMARKS = re.compile(r"/\*[\s\S]*?\*/|//.*")
 """The editor's own expression (processDynamicPrompt), which looks at a long text again and again."""
@@ -47,3 +49,16 @@ def test_a_text_of_a_million_signs_holds_nobody_up(way: str) -> None:
     written, sent = texts_of[way]
 
     assert texts.prompt(written) == sent
+
+
+def test_names_of_a_million_signs_hold_nobody_up() -> None:
+    assert ORDINAL.search("1" * 1_000_000 + "x") is None
+    assert ORDINAL.search("1" * 1_000_000) is None
+    assert PREFIX.match("1:" + " " * 1_000_000 + "\n\n") is None
+
+
+@pytest.mark.parametrize(("name", "ordinal"), [("image7", "7"), ("12", "12"), ("a1b0042", "0042"), ("x", None)])
+def test_a_name_ends_with_its_ordinal(name: str, ordinal: str | None) -> None:
+    found = ORDINAL.search(name)
+
+    assert (found[1] if found else None) == ordinal

@@ -18,7 +18,7 @@ from atelier.workflows.converting.widgets import (
 )
 
 MOST_GROWN = 300
-_ORDINAL = re.compile(r"(\d+)$")
+ORDINAL = re.compile(r"(?<!\d)(\d{1,4})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Growing:
         rest = name[len(self.name) + 1 :]
         if self.names:
             return self.names.index(rest) if rest in self.names else None
-        found = _ORDINAL.search(rest)
-        return int(found[1]) if found and "." not in rest and len(found[1]) < 5 else None
+        found = ORDINAL.search(rest)
+        return int(found[1]) if found and "." not in rest else None
 
 
 @dataclass(slots=True)

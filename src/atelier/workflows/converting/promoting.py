@@ -20,7 +20,7 @@ MOST_ENTRIES = 200
 SELF = "-1"
 """In proxyWidgets: an input of the instance itself."""
 
-_PREFIX = re.compile(r"^\s*(\d+)\s*:\s*(.+)$")
+PREFIX = re.compile(r"^\s*(\d+)\s*:\s*(\S.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _normal(host: Placed, one: Entry) -> Entry:
     if _resolves(host, one.node, one.widget):
         return one
     name, deepest = one.widget, one.below
-    while found := _PREFIX.match(name):
+    while found := PREFIX.match(name):
         deepest, name = found[1], found[2]
     return replace(one, widget=name, below=deepest)
 

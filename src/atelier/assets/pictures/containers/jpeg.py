@@ -16,8 +16,11 @@ _APP0, _APP1, _APP2, _APP14, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _LONG_XMP = b"http://ns.adobe.com/xmp/extension/\0"
-_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
-"""The next segment behind coded pixels, in which 0xFF is followed by 0 or by the number of a restart."""
+_MARKER = re.compile(rb"\xff++([^\x00\xd0-\xd7\xff])?")
+"""The next segment behind coded pixels, in which 0xFF is followed by 0 or by the number of a restart.
+
+It matches without a group there: each run of 0xFF is looked at once.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def _segments(content: bytes) -> Iterator[_Segment]:
     place = 2
     while True:
         found = _MARKER.match(content, place)
-        if found is None:
+        if found is None or found[1] is None:
             raise NotAPicture
         marker, place = found[1][0], found.end()
         if marker == _EOI:
@@ -91,10 +94,10 @@ def _segments(content: bytes) -> Iterator[_Segment]:
 
 
 def _behind(content: bytes, place: int) -> int:
-    found = _MARKER.search(content, place)
-    if found is None:
-        raise NotAPicture
-    return found.start()
+    for found in _MARKER.finditer(content, place):
+        if found[1] is not None:
+            return found.start()
+    raise NotAPicture
 
 
 def _whole(segments: Iterable[_Segment]) -> bytes:
