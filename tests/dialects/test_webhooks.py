@@ -388,3 +388,14 @@ async def test_deliveries_come_newest_first_in_pages_and_by_state(client: httpx.
     assert [each["id"] for each in (*page["deliveries"], *rest["deliveries"])] == sent[::-1]
     assert [each["id"] for each in own["deliveries"]] == sent[1::-1]
     assert (rest["next_cursor"], failed["deliveries"], set(bad)) == (None, [], {400})
+
+
+@pytest.mark.parametrize("word", ["deliveries", "secret"])
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_a_word_in_the_place_of_an_id_is_no_webhook(
+    client: httpx.AsyncClient, method: str, word: str
+) -> None:
+    refused = await client.request(method, f"{PATH}/{word}", json={"enabled": False})
+
+    assert refused.status_code == 405
+    assert refused.headers["Allow"] == "GET, HEAD"

@@ -145,7 +145,9 @@ async def test_workflows_are_filtered(services: Services, client: httpx.AsyncCli
     assert await ids(runnable="false") == ["boats", "cars"]
 
 
-@pytest.mark.parametrize("query", ["runnable=maybe", "lang=de", "category=", "tag=" + "x" * 101, "version=%00"])
+@pytest.mark.parametrize(
+    "query", ["runnable=maybe", "lang=de", "category=", "category=upscal", "tag=" + "x" * 101, "version=%00"]
+)
 async def test_an_odd_question_is_refused(services: Services, client: httpx.AsyncClient, query: str) -> None:
     await _put(services, workshop.revision())
 

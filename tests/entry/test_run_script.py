@@ -123,7 +123,7 @@ def test_it_can_be_started_from_any_folder(tmp_path: Path) -> None:
 def test_ci_calls_exactly_the_test_verb() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
 
-    assert re.search(r'/run" test( --reruns 1 -raR)? "\$@"$', lines[-1])
+    assert re.search(r'/run" test( -n 2 --reruns 2 -raR)? "\$@"$', lines[-1])
 
 
 def test_an_environment_without_its_stamp_is_not_used(tmp_path: Path) -> None:

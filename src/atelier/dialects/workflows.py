@@ -66,6 +66,7 @@ async def list_workflows(request: Request, call: Known) -> Response:
     """Everybody's workflows and the caller's own, by id; of two of one id the caller's own."""
     look = _look(call)
     wanted = _runnable(request)
+    _check_category(request.query_params.get("category"))
     found: list[tuple[Workflow, bool | None]] = []
     for workflow in call.services.registry.listing(call.caller.account_id):
         runnable = look.runnable(workflow) if _is_meant(workflow, request) else None
@@ -153,6 +154,12 @@ def _is_meant(workflow: Workflow, request: Request) -> bool:
         and family in {None, manifest.family}
         and (tag is None or tag in manifest.tags)
     )
+
+
+def _check_category(said: str | None) -> None:
+    """Raises InvalidQuery: a mistyped one would look as if there were no workflows."""
+    if said is not None and said not in CATEGORIES:
+        raise InvalidQuery(f"There is no category {said[:40]!r}.", details={"known": list(CATEGORIES)})
 
 
 def _runnable(request: Request) -> bool | None:
