@@ -15,6 +15,7 @@ from atelier.dialects.comfy_v2.jobs import class_of
 from atelier.dialects.comfy_v2.parameters import IDEMPOTENCY_KEY, ON_BEHALF_OF, PRIORITY
 from atelier.dialects.generate_body import Edit, Generate, Run
 from atelier.dialects.openapi import Responses, json_body, refusals
+from atelier.dialects.places import WORKFLOW
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.intake import choosing
 from atelier.intake.generation import Accepted
@@ -109,7 +110,7 @@ async def quote_generate(request: Request, call: Known) -> Response:
     return await _quote(request, call, said, said.workflow_id)
 
 
-@router.post("/workflows/{workflow_id}/quote", responses=_QUOTED, openapi_extra=_quoting(Run))
+@router.post(f"{WORKFLOW}/quote", responses=_QUOTED, openapi_extra=_quoting(Run))
 async def quote_workflow(workflow_id: WorkflowIdText, request: Request, call: Known) -> Response:
     """The same for the workflow of this id."""
     said, _ = await generate_body.read(request, call, Run, Receipts())

@@ -20,6 +20,7 @@ from atelier.dialects.auth import Call, Known, require_admin
 from atelier.dialects.generate_body import Run
 from atelier.dialects.importing_wire import DraftChange, DraftShown, Import, Rollback
 from atelier.dialects.openapi import answer, json_body, refusals
+from atelier.dialects.places import WORKFLOW
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.dialects.workflows import WorkflowId
 from atelier.kit.database import Tx
@@ -105,7 +106,7 @@ async def import_workflow(request: Request, call: Known) -> Response:
 
 
 @router.get(
-    "/workflows/{workflow_id}/draft",
+    f"{WORKFLOW}/draft",
     responses=answer(200, DraftShown) | _DRAFT,
     openapi_extra={"parameters": [_SHARED]},
 )
@@ -115,7 +116,7 @@ async def get_draft(workflow_id: WorkflowId, request: Request, call: Known) -> R
 
 
 @router.put(
-    "/workflows/{workflow_id}/draft",
+    f"{WORKFLOW}/draft",
     responses=answer(200, DraftShown) | _DRAFT,
     openapi_extra={"parameters": [_SHARED], **json_body(DraftChange)},
 )
@@ -138,7 +139,7 @@ async def change_draft(workflow_id: WorkflowId, request: Request, call: Known) -
 
 
 @router.post(
-    "/workflows/{workflow_id}/try",
+    f"{WORKFLOW}/try",
     status_code=202,
     responses=generate.MADE,
     openapi_extra=_TRY,
@@ -154,7 +155,7 @@ async def try_workflow(workflow_id: WorkflowId, request: Request, call: Known) -
 
 
 @router.post(
-    "/workflows/{workflow_id}/publish",
+    f"{WORKFLOW}/publish",
     responses=answer(200, workflows_wire.WorkflowShown) | _DRAFT,
     openapi_extra={"parameters": [_SHARED]},
 )
@@ -168,7 +169,7 @@ async def publish_workflow(workflow_id: WorkflowId, request: Request, call: Know
 
 
 @router.post(
-    "/workflows/{workflow_id}/rollback",
+    f"{WORKFLOW}/rollback",
     responses=answer(200, workflows_wire.WorkflowShown) | _DRAFT,
     openapi_extra={"parameters": [_SHARED], **json_body(Rollback)},
 )
@@ -183,7 +184,7 @@ async def roll_back_workflow(workflow_id: WorkflowId, request: Request, call: Kn
 
 
 @router.delete(
-    "/workflows/{workflow_id}",
+    WORKFLOW,
     status_code=204,
     response_class=Response,
     responses=_DRAFT,

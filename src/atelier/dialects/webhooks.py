@@ -4,13 +4,13 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path
 from pydantic import Field, model_validator
-from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
 from atelier.dialects import asked
 from atelier.dialects.auth import Call, Known
 from atelier.dialects.openapi import answer, json_body, refusals
+from atelier.dialects.places import WEBHOOK
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.dialects.webhooks_wire import (
     DeliveryDetails,
@@ -33,15 +33,6 @@ from atelier.webhooks import service as webhooks
 from atelier.webhooks.model import DeliveryId, DeliveryNotFound, EndpointId, State, WebhookNotFound
 
 router = APIRouter(prefix="/api/v1", tags=["webhooks"])
-
-
-class _WebhookConvertor(StringConvertor):
-    """An id of an endpoint; the words that stand in its place are paths of their own."""
-
-    regex = "(?!(?:deliveries|secret)(?:/|$))[^/]+"
-
-
-register_url_convertor("webhook", _WebhookConvertor())
 
 IdText = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 
@@ -155,7 +146,7 @@ async def replay_delivery(delivery_id: IdText, call: Known) -> Response:
     return json_response(delivery_shown(again), 202)
 
 
-@router.get("/webhooks/{webhook_id:webhook}", responses=answer(200, WebhookShown) | refusals(ErrorEnvelope, 404))
+@router.get(WEBHOOK, responses=answer(200, WebhookShown) | refusals(ErrorEnvelope, 404))
 async def get_webhook(webhook_id: IdText, call: Known) -> Response:
     """One, and why it was switched off if it was."""
     async with call.services.database.autocommit() as tx:
@@ -164,7 +155,7 @@ async def get_webhook(webhook_id: IdText, call: Known) -> Response:
 
 
 @router.patch(
-    "/webhooks/{webhook_id:webhook}",
+    WEBHOOK,
     responses=answer(200, WebhookShown) | refusals(ErrorEnvelope, 400, 404, 413, 422),
     openapi_extra=json_body(WebhookChange),
 )
@@ -178,7 +169,7 @@ async def change_webhook(webhook_id: IdText, request: Request, call: Known) -> R
 
 
 @router.delete(
-    "/webhooks/{webhook_id:webhook}",
+    WEBHOOK,
     status_code=204,
     response_class=Response,
     responses=refusals(ErrorEnvelope, 404),
@@ -190,9 +181,7 @@ async def remove_webhook(webhook_id: IdText, call: Known) -> Response:
     return Response(status_code=204)
 
 
-@router.post(
-    "/webhooks/{webhook_id:webhook}/secret", responses=answer(200, WebhookMade) | refusals(ErrorEnvelope, 404)
-)
+@router.post(f"{WEBHOOK}/secret", responses=answer(200, WebhookMade) | refusals(ErrorEnvelope, 404))
 async def rotate_secret(webhook_id: IdText, call: Known) -> Response:
     """A new secret, shown this once. For 24 hours messages are signed with both."""
     async with call.services.database.transaction() as tx:
@@ -201,7 +190,7 @@ async def rotate_secret(webhook_id: IdText, call: Known) -> Response:
 
 
 @router.post(
-    "/webhooks/{webhook_id:webhook}/test",
+    f"{WEBHOOK}/test",
     status_code=202,
     responses=answer(202, DeliveryShown) | refusals(ErrorEnvelope, 404),
 )
@@ -214,7 +203,7 @@ async def test_webhook(webhook_id: IdText, call: Known) -> Response:
 
 
 @router.get(
-    "/webhooks/{webhook_id:webhook}/deliveries",
+    f"{WEBHOOK}/deliveries",
     responses=answer(200, DeliveryList) | refusals(ErrorEnvelope, 400, 404),
     openapi_extra=_LISTING,
 )

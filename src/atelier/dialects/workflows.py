@@ -12,6 +12,7 @@ from atelier.dialects import workflows_wire as wire
 from atelier.dialects.asked import InvalidQuery
 from atelier.dialects.auth import Call, Known
 from atelier.dialects.openapi import Responses, answer, refusals
+from atelier.dialects.places import WORKFLOW
 from atelier.dialects.problems import ErrorEnvelope
 from atelier.kit.http.answers import json_response
 from atelier.workflows.manifest import CATEGORIES
@@ -34,7 +35,7 @@ _PICTURE: Responses = {
     }
 }
 
-WorkflowId = Annotated[str, Path(max_length=64, examples=["text-to-image-sdxl"])]
+WorkflowId = Annotated[str, Path(json_schema_extra={"maxLength": 64}, examples=["text-to-image-sdxl"])]
 
 
 def _query(name: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -84,7 +85,7 @@ async def list_workflows(request: Request, call: Known) -> Response:
 
 
 @router.get(
-    "/workflows/{workflow_id}",
+    WORKFLOW,
     responses=answer(200, wire.WorkflowDetail) | refusals(ErrorEnvelope, 400, 404),
     openapi_extra={"parameters": [_VERSION, _LANGUAGE]},
 )
@@ -101,7 +102,7 @@ async def get_workflow(request: Request, call: Known, workflow_id: WorkflowId) -
 
 
 @router.get(
-    "/workflows/{workflow_id}/versions",
+    f"{WORKFLOW}/versions",
     responses=answer(200, wire.VersionList) | refusals(ErrorEnvelope, 404),
 )
 async def list_versions(call: Known, workflow_id: WorkflowId) -> Response:
@@ -113,7 +114,7 @@ async def list_versions(call: Known, workflow_id: WorkflowId) -> Response:
 
 
 @router.get(
-    "/workflows/{workflow_id}/cover",
+    f"{WORKFLOW}/cover",
     response_class=Response,
     responses=_PICTURE | refusals(ErrorEnvelope, 400, 404),
     openapi_extra={"parameters": [_VERSION]},

@@ -47,7 +47,9 @@ MOST_PARAMETERS = 100
 LARGEST_PRICE = 1_000_000
 LARGEST_BATCH = 1_000
 
-ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+ID = re.compile(r"(?!import\Z)[a-z0-9][a-z0-9_-]{0,63}")
+"""`import` stands for an id in a path of the API."""
+
 _VERSION = re.compile(r"(?=.*[^0-9])[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _TAG = re.compile(r"\S(?:.{0,38}\S)?")
