@@ -217,6 +217,8 @@ async def test_the_loop_settles_when_it_is_told(house: House) -> None:
         await eventually(ended, 60)
         loop.cancel()
 
+    assert await house.states([second]) == ["succeeded"]
+
 
 async def test_nothing_names_a_leader_when_all_is_settled(house: House) -> None:
     leader, *_ = await three(house)
